@@ -1,0 +1,161 @@
+/**
+ * Port 1: bytes. A `BlobStore` moves bytes under keys and knows nothing of repositories, links or HTTP.
+ *
+ * What every adapter promises (the contract suite in `contract.ts` holds each of these):
+ *
+ * - Absent is `undefined`; a failure of the backend throws `StorageError`, and never looks like absence.
+ * - `commit` is atomic (whole or absent), durable before it resolves, and safe to repeat.
+ * - Every long operation takes an `AbortSignal`, and memory does not grow with the size of the content.
+ */
+import type { Digest } from "../oci/digest.ts";
+
+declare const blobKeyBrand: unique symbol;
+
+/**
+ * Where committed bytes lie. Made by `commit`, stored beside the blob's row, opaque to everyone else.
+ * On the filesystem it is Distribution's path:
+ * `docker/registry/v2/blobs/<algorithm>/<first 2 hex>/<hex>/data`.
+ */
+export type BlobKey = string & { readonly [blobKeyBrand]: true };
+
+/** Bytes `start` to `end`, both inclusive, as HTTP counts them. */
+export interface ByteSpan {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface OpenOptions {
+  /** Only these bytes. Without it: all. A span beyond the end of the content is a `StorageError`. */
+  readonly span?: ByteSpan;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Content that was opened. Small content comes as bytes, anything larger as a byte stream
+ * (`type: "bytes"`), which a caller may read into its own buffers. Cancel a stream that is not
+ * read to its end, else its file stays open.
+ */
+export interface OpenedBlob {
+  /** Bytes that `body` will give: the span's, or the whole content's. */
+  readonly size: number;
+  readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>>;
+}
+
+export interface StoredBlob {
+  readonly key: BlobKey;
+  /** Bytes. */
+  readonly size: number;
+  /** Milliseconds UTC. */
+  readonly modifiedAt: number;
+}
+
+/**
+ * An upload, as a store sees it. `id` is the registry's; `state` is what the store itself returned last and
+ * needs back (a file's name, a multipart upload's parts). It is kept in the metadata between requests.
+ */
+export interface StoredUpload {
+  readonly id: string;
+  readonly state: string;
+}
+
+export interface AppendResult {
+  /** The upload's size after this: bytes that survive a power cut. */
+  readonly size: number;
+  readonly state: string;
+}
+
+export interface AppendOptions {
+  /** Where the first byte goes. Bytes that lie at or beyond it are dropped first. */
+  readonly offset: number;
+  readonly signal?: AbortSignal;
+  /**
+   * Called with each chunk once it is on its way to the store, in order, each byte once.
+   * What was observed is exactly what was stored. The chunk may be reused after the call.
+   */
+  readonly observe?: (chunk: Uint8Array) => void;
+}
+
+export interface BlobStore {
+  /** For errors, logs and metrics: `filesystem`, `memory`, ... */
+  readonly name: string;
+
+  open(key: BlobKey, options?: OpenOptions): Promise<OpenedBlob | undefined>;
+
+  stat(key: BlobKey): Promise<StoredBlob | undefined>;
+
+  /** A URL at which a client can fetch the content itself, where the backend can sign one. */
+  url(key: BlobKey, options: { readonly method: "GET" | "HEAD" }): Promise<string | undefined>;
+
+  /**
+   * Takes the bytes under `key` away, in the two steps that invariant I4 needs: they are set aside under `claim`,
+   * then `confirm` says whether they are still unwanted; if not they are put back, unless newer bytes lie there.
+   * Removing what is absent is no error.
+   */
+  remove(key: BlobKey, claim: string, confirm: () => Promise<boolean>): Promise<void>;
+
+  /** Committed content in key order, after the key `after`. */
+  list(after?: BlobKey): AsyncIterable<StoredBlob>;
+
+  /**
+   * Begins an upload; nothing need exist in the backend yet. With `prefix` the new upload starts with the first
+   * `size` bytes of another one: so a writer takes over from one that may still be alive elsewhere and
+   * whose late writes must land in nothing. Returns the upload's state.
+   */
+  create(
+    id: string,
+    prefix?: { readonly from: StoredUpload; readonly size: number },
+  ): Promise<string>;
+
+  /**
+   * Writes `body` at `offset` and makes it durable. When `body` fails or `signal` aborts, what
+   * arrived until then is made durable all the same, and `UploadInterrupted` is thrown with the result.
+   */
+  append(
+    upload: StoredUpload,
+    body: ReadableStream<Uint8Array>,
+    options: AppendOptions,
+  ): Promise<AppendResult>;
+
+  /**
+   * Reads back what was appended: the first `size` bytes, to hash them again.
+   * An upload that lost bytes is a `StorageError`.
+   */
+  read(upload: StoredUpload, size: number, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>>;
+
+  /**
+   * Gives the upload's `size` bytes their key. The caller has hashed them. Bytes of that size that lie there
+   * already stay; bytes of another size are replaced. The upload itself stays until `abort`, so
+   * that a repeated `commit` can put the bytes back which somebody removed in between.
+   */
+  commit(upload: StoredUpload, digest: Digest, size: number): Promise<BlobKey>;
+
+  /** Drops what an upload holds in the backend, committed or not. Safe to repeat. */
+  abort(upload: StoredUpload): Promise<void>;
+
+  /** Uploads that hold something in the backend, in order of their id, after the id `after`. */
+  listUploads(after?: string): AsyncIterable<StoredUpload & { readonly modifiedAt: number }>;
+
+  close(): Promise<void>;
+}
+
+/** The backend failed, or what it holds is not what was asked for. Never means "absent". */
+export class StorageError extends Error {
+  override readonly name = "StorageError";
+  readonly store: string;
+
+  constructor(store: string, message: string, options?: ErrorOptions) {
+    super(`${store}: ${message}`, options);
+    this.store = store;
+  }
+}
+
+/** The body of an `append` ended early; what had arrived is durable and is described here. */
+export class UploadInterrupted extends Error {
+  override readonly name = "UploadInterrupted";
+  readonly result: AppendResult;
+
+  constructor(result: AppendResult, options?: ErrorOptions) {
+    super(`the upload's body ended early, after ${result.size} bytes`, options);
+    this.result = result;
+  }
+}
