@@ -1,0 +1,11 @@
+/**
+ * Compiles src/ to JavaScript and declarations, into dist/ or the folder that is given.
+ * The folder is emptied first, so that nothing of an earlier build is published.
+ */
+import { execFileSync } from "node:child_process";
+import { rmSync } from "node:fs";
+import process from "node:process";
+
+const [outDir = "dist"] = process.argv.slice(2);
+rmSync(outDir, { recursive: true, force: true });
+execFileSync("tsc", ["--project", "tsconfig.build.json", "--outDir", outDir], { stdio: "inherit" });

@@ -1,0 +1,57 @@
+/**
+ * Runs a suite with Node's own test runner. Files and options (`--name=value`) of `node --test` may follow;
+ * given files run instead of the suite's.
+ *
+ *     npm test -- test/oci/digest.test.ts --test-name-pattern=sha512
+ */
+import { globSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import process from "node:process";
+
+interface Suite {
+  readonly include: string;
+  readonly exclude: readonly string[];
+  /** Of one test, not of a file. */
+  readonly timeoutMs: number;
+  /** Test files that run at once, each in its own process. */
+  readonly concurrency: number;
+}
+
+const suites: Readonly<Record<string, Suite>> = {
+  unit: {
+    include: "test/**/*.test.ts",
+    exclude: ["test/e2e/**"],
+    // The slowest test packs, installs and starts the package.
+    timeoutMs: 90_000,
+    // Many tests wait for a disk or for another process, so that two at once also pay on one core.
+    concurrency: Math.max(2, availableParallelism()),
+  },
+  e2e: {
+    include: "test/e2e/**/*.test.ts",
+    exclude: [],
+    // Some push an image of more than a gigabyte with each client.
+    timeoutMs: 15 * 60_000,
+    // The clients share the machine's container storage.
+    concurrency: 1,
+  },
+};
+
+const [name = "unit", ...given] = process.argv.slice(2);
+const suite = suites[name];
+if (suite === undefined) throw new Error(`No suite is called ${name}`);
+
+process.execve(process.execPath, [
+  process.execPath,
+  "--test",
+  "--test-reporter=spec",
+  `--test-concurrency=${suite.concurrency}`,
+  `--test-timeout=${suite.timeoutMs}`,
+  ...given,
+  ...(given.some(argument => !argument.startsWith("-")) ? [] : testFiles(suite)),
+]);
+
+function testFiles({ include, exclude }: Suite): readonly string[] {
+  const files = globSync(include, { exclude }).sort();
+  if (files.length === 0) throw new Error(`No test file matches ${include}`);
+  return files;
+}
