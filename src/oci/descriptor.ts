@@ -34,8 +34,8 @@ export interface Descriptor {
 }
 
 /**
- * Characters. A type and a subtype have at most 127 each (RFC 6838 section 4.2); the rest is room for parameters. The
- * bound keeps what is indexed and compared small.
+ * Characters. A type and a subtype have at most 127 each (RFC 6838 section 4.2); the rest is room
+ * for parameters. The bound keeps what is indexed and compared small.
  */
 export const mediaTypeLengthMax = 1024;
 
@@ -53,7 +53,10 @@ const descriptorKeys = foldedKeys([
 // A media type is stored as text and sent in headers: visible ASCII, and spaces between parameters.
 const mediaTypePattern = /^[\x21-\x7e][\x20-\x7e]*$/;
 
-/** Throws MANIFEST_INVALID that names the place; `where` is the descriptor's own, such as `layers[3]`. */
+/**
+ * Throws MANIFEST_INVALID that names the place; `where` is the descriptor's own, such as
+ * `layers[3]`.
+ */
 export function parseDescriptor(value: unknown, where: string): Descriptor {
   if (!isJsonObject(value)) throw manifestInvalid(where, "not a descriptor");
   refuseLookalikes(value, descriptorKeys, where);
@@ -74,7 +77,9 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   };
 }
 
-/** A media type or an artifact type. The empty string is as good as none (spec: listing referrers). */
+/**
+ * A media type or an artifact type. The empty string is as good as none (spec: listing referrers).
+ */
 export function parseMediaType(value: unknown, path: string): string | undefined {
   const text = optionalString(value, path);
   if (text === undefined || text === "") return undefined;

@@ -1,6 +1,6 @@
 /**
- * Content digests, `algorithm:hex`: what an image-spec descriptor carries and what names a blob or a manifest.
- * spec: https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests
+ * Content digests, `algorithm:hex`: what an image-spec descriptor carries and what names a blob or
+ * a manifest. spec: https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests
  */
 
 declare const digestBrand: unique symbol;
@@ -10,12 +10,13 @@ export type Digest = string & { readonly [digestBrand]: true };
 
 export type DigestAlgorithm = "sha256" | "sha384" | "sha512";
 
-/** The canonical algorithm first. These are the three that Distribution's digest library knows, too. */
+/**
+ * The canonical algorithm first. These are the three that Distribution's digest library knows, too.
+ */
 export const digestAlgorithms: readonly DigestAlgorithm[] = ["sha256", "sha384", "sha512"];
 
-// One alternative can match at each position, so this takes linear time; text that is too long fails early.
-const digestPattern =
-  /^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/;
+// One alternative can match at each position: linear time, and text that is too long fails early.
+const digestPattern = /^(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})$/;
 
 /** "sha" and three digits: every supported algorithm's name has this many characters. */
 const algorithmLength = 6;

@@ -103,7 +103,8 @@ export const errorCatalogue: Readonly<Record<ErrorCode, ErrorEntry>> = {
   RANGE_INVALID: {
     status: 416,
     message: "invalid content range",
-    description: "A chunk does not begin where the upload ends, or none of a blob's bytes were asked for.",
+    description:
+      "A chunk does not begin where the upload ends, or a range has none of the blob's bytes.",
   },
   SIZE_INVALID: {
     status: 400,

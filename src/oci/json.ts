@@ -3,12 +3,16 @@ import { OciError } from "./errors.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Levels of objects and arrays. A manifest needs 4; beyond this it is an attack on some parser's stack. */
+/**
+ * Levels of objects and arrays. A manifest needs 4; beyond this it is an attack on some parser's
+ * stack.
+ */
 export const jsonDepthMax = 64;
 
 /**
- * Objects and arrays in one document. 10,000 descriptors with platform, urls and annotations need 50,000; a few
- * megabytes of nothing but brackets would take some hundred megabytes of memory once parsed.
+ * Objects and arrays in one document. 10,000 descriptors with platform, urls and annotations need
+ * 50,000; a few megabytes of nothing but brackets would take some hundred megabytes of memory once
+ * parsed.
  */
 export const jsonContainersMax = 100_000;
 
@@ -45,7 +49,10 @@ export function optionalString(value: unknown, path: string): string | undefined
   return value;
 }
 
-/** `undefined` when absent, else each value is a string. Keys such as `__proto__` are the object's own. */
+/**
+ * `undefined` when absent, else each value is a string. Keys such as `__proto__` are the object's
+ * own.
+ */
 export function optionalStringMap(
   value: unknown,
   path: string,
@@ -62,8 +69,9 @@ export function optionalStringList(value: unknown, path: string): readonly strin
 }
 
 /**
- * Refuses keys that differ from a known one in their case only. Go's decoder, so nearly every client, takes `Layers` for
- * `layers`: such a manifest would mean one thing here and another where it is pulled.
+ * Refuses keys that differ from a known one in their case only. Go's decoder, so nearly every
+ * client, takes `Layers` for `layers`: such a manifest would mean one thing here and another where
+ * it is pulled.
  */
 export function refuseLookalikes(
   object: JsonObject,
@@ -73,7 +81,7 @@ export function refuseLookalikes(
   for (const key of Object.keys(object)) {
     const known = knownKeys.get(foldCase(key));
     if (known !== undefined && known !== key) {
-      throw manifestInvalid(path, `the key ${JSON.stringify(key)} is too easily taken for "${known}"`);
+      throw manifestInvalid(path, `the key ${JSON.stringify(key)} can be taken for "${known}"`);
     }
   }
 }
@@ -118,7 +126,10 @@ const closeBracket = 0x5d;
 const openBrace = 0x7b;
 const closeBrace = 0x7d;
 
-/** One pass over the bytes, before anything is built of them. What is no JSON at all is the parser's to say. */
+/**
+ * One pass over the bytes, before anything is built of them. What is no JSON at all is the parser's
+ * to say.
+ */
 function checkShape(bytes: Uint8Array): void {
   let depth = 0;
   let containers = 0;

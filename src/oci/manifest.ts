@@ -45,12 +45,15 @@ export interface Manifest {
   readonly references: readonly Reference[];
 }
 
-/** Bytes. The spec wants at least 4 megabytes accepted (spec: pushing manifests); so much Distribution accepts. */
+/**
+ * Bytes. The spec wants at least 4 megabytes accepted (spec: pushing manifests); so much
+ * Distribution accepts.
+ */
 export const manifestBytesMax: number = 4 * 1024 * 1024;
 
 /**
- * References of one manifest. Each becomes a row, locked and checked in one transaction. The largest
- * real indexes have some hundreds, and no image has more than 127 layers on overlayfs.
+ * References of one manifest. Each becomes a row, locked and checked in one transaction. The
+ * largest real indexes have some hundreds, and no image has more than 127 layers on overlayfs.
  */
 export const manifestReferencesMax = 10_000;
 
@@ -65,7 +68,10 @@ const manifestKeys = foldedKeys([
   "annotations",
 ]);
 
-/** Throws MANIFEST_INVALID (413 for one that is too large); `contentType` is the header as it was sent. */
+/**
+ * Throws MANIFEST_INVALID (413 for one that is too large); `contentType` is the header as it was
+ * sent.
+ */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
   if (bytes.byteLength > manifestBytesMax) throw tooLarge(bytes.byteLength);
   const declared = declaredMediaType(contentType);
@@ -73,16 +79,14 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   refuseLookalikes(document, manifestKeys, "");
   const mediaType = agreedMediaType(document, declared);
   checkSchemaVersion(document);
-  return isIndexType(mediaType)
-    ? readIndex(document, mediaType)
-    : readImage(document, mediaType);
+  return isIndexType(mediaType) ? readIndex(document, mediaType) : readImage(document, mediaType);
 }
 
 function readImage(document: JsonObject, mediaType: ManifestMediaType): Manifest {
   refuseField(document, "manifests", mediaType);
   if (isAbsent(document["config"])) throw manifestInvalid("config", "missing");
   const config = parseDescriptor(document["config"], "config");
-  // Go writes an empty list that was never made as null, and Distribution takes none for an empty one.
+  // Go writes a list that was never made as null, and Distribution takes none for an empty one.
   const layers = isAbsent(document["layers"]) ? [] : document["layers"];
   return {
     mediaType,
@@ -112,7 +116,10 @@ function readIndex(document: JsonObject, mediaType: ManifestMediaType): Manifest
   };
 }
 
-/** Docker's types have none of these fields, so nothing that stands there under their names means anything. */
+/**
+ * Docker's types have none of these fields, so nothing that stands there under their names means
+ * anything.
+ */
 function readOciFields(
   document: JsonObject,
   mediaType: ManifestMediaType,
@@ -149,8 +156,8 @@ function declaredMediaType(contentType: string | undefined): ManifestMediaType |
 }
 
 /**
- * What the header says; without it what the document says; without that what it looks like. Header and document must
- * agree: else one puller would read an image where another reads an index.
+ * What the header says; without it what the document says; without that what it looks like. Header
+ * and document must agree: else one puller would read an image where another reads an index.
  */
 function agreedMediaType(
   document: JsonObject,
@@ -196,7 +203,10 @@ function checkSchemaVersion(document: JsonObject): void {
   }
 }
 
-/** Guards against documents that are an image to one reader and an index to another (CVE-2021-41190). */
+/**
+ * Guards against documents that are an image to one reader and an index to another
+ * (CVE-2021-41190).
+ */
 function refuseField(document: JsonObject, field: string, mediaType: ManifestMediaType): void {
   if (isAbsent(document[field])) return;
   throw manifestInvalid(field, `does not belong in a ${mediaType}`);
@@ -208,7 +218,7 @@ function isIndexType(mediaType: ManifestMediaType): boolean {
 
 function schema1Unsupported(): OciError {
   return new OciError("MANIFEST_INVALID", {
-    message: "manifest invalid: Docker schema 1 is not supported; push the image as schema 2 or OCI",
+    message: "manifest invalid: Docker schema 1 is not supported; push it as schema 2 or OCI",
     detail: { accepted: manifestMediaTypes },
   });
 }

@@ -43,7 +43,9 @@ export function isNonDistributableLayer(mediaType: string): boolean {
   return nonDistributableLayers.has(mediaType);
 }
 
-/** A Content-Type's media type alone: without parameters, in lower case (RFC 9110 section 8.3.1). */
+/**
+ * A Content-Type's media type alone: without parameters, in lower case (RFC 9110 section 8.3.1).
+ */
 export function baseMediaType(headerValue: string): string {
   const semicolon = headerValue.indexOf(";");
   const type = semicolon === -1 ? headerValue : headerValue.slice(0, semicolon);

@@ -6,14 +6,18 @@ declare const tagBrand: unique symbol;
 export type RepositoryName = string & { readonly [repositoryNameBrand]: true };
 export type Tag = string & { readonly [tagBrand]: true };
 
-/** Characters. Many clients refuse a longer `<host>/<name>` (spec: pulling manifests, implementers note). */
+/**
+ * Characters. Many clients refuse a longer `<host>/<name>` (spec: pulling manifests, implementers
+ * note).
+ */
 export const repositoryNameLengthMax = 255;
 
 /** Characters. spec: pulling manifests. */
 export const tagLengthMax = 128;
 
-// The spec's own grammar. Separators and letters are disjoint sets, so there is only one way to match a
-// given text, and nothing to backtrack into: linear time, on at most `repositoryNameLengthMax` characters.
+// The spec's own grammar. Separators and letters are disjoint sets, so there is only one way to
+// match a given text and nothing to backtrack into: linear time, on at most
+// `repositoryNameLengthMax` characters.
 const repositoryNamePattern =
   /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*)*$/;
 
