@@ -4,6 +4,7 @@
  *
  *     npm test -- test/oci/digest.test.ts --test-name-pattern=sha512
  */
+import assert from "node:assert/strict";
 import { globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import process from "node:process";
@@ -40,6 +41,8 @@ const [name = "unit", ...given] = process.argv.slice(2);
 const suite = suites[name];
 if (suite === undefined) throw new Error(`No suite is called ${name}`);
 
+// The runner takes this process's place, and so gets its signals.
+assert(process.execve !== undefined, "Windows has no execve: use its Linux subsystem");
 process.execve(process.execPath, [
   process.execPath,
   "--test",
