@@ -71,7 +71,7 @@ function readChallenge(
   }
   for (;;) {
     const separated = cursor.skipCommas();
-    const parameter = separated || parameters.size === 0 ? readParameter(cursor) : undefined;
+    const parameter = readParameter(cursor);
     if (parameter === undefined) {
       const challenge = { scheme, parameters: Object.fromEntries(parameters) };
       return { challenge, complete: separated || cursor.done };

@@ -79,16 +79,17 @@ export function refuseLookalikes(
   path: string,
 ): void {
   for (const key of Object.keys(object)) {
+    if (knownKeys.get(key) === key) continue;
     const known = knownKeys.get(foldCase(key));
-    if (known !== undefined && known !== key) {
+    if (known !== undefined) {
       throw manifestInvalid(path, `the key ${JSON.stringify(key)} can be taken for "${known}"`);
     }
   }
 }
 
-/** Known keys by their folded form, for `refuseLookalikes`. */
+/** Known keys by themselves and by their folded form, for `refuseLookalikes`. */
 export function foldedKeys(keys: readonly string[]): ReadonlyMap<string, string> {
-  return new Map(keys.map((key) => [foldCase(key), key]));
+  return new Map(keys.flatMap((key) => [[foldCase(key), key] as const, [key, key] as const]));
 }
 
 /** As Go folds: the long s is an s, the Kelvin sign is a k. */

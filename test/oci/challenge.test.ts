@@ -60,6 +60,7 @@ test("reading stops where a header makes no sense, and keeps what came before", 
   ]);
   assert.deepEqual(parseChallenges('Basic realm="a" "b"'), [{ scheme: "Basic", parameters: {} }]);
   assert.deepEqual(parseChallenges('Basic realm="a", @'), [basic]);
+  assert.deepEqual(parseChallenges("Basic a b=c"), [{ scheme: "Basic", parameters: {} }]);
   for (const nothing of ["", " ", ",,,", "@", '"Basic"', "Basic@", "Basic=x"]) {
     assert.deepEqual(parseChallenges(nothing), [], nothing);
   }
