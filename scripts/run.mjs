@@ -61,7 +61,7 @@ function install() {
     basename(npm) === "npm-cli.js" ? [process.execPath, [npm]] : ["npm", []];
   const { status, error } = spawnSync(command, [...prefix, ...args], {
     cwd: ROOT,
-    env: environment(path => path !== BIN),
+    env: environment((path) => path !== BIN),
     // What npm says is not part of the tool's output.
     stdio: ["ignore", 2, 2],
   });
@@ -85,7 +85,7 @@ function findNode() {
 function run(command, args) {
   const child = spawn(command, args, {
     cwd: ROOT,
-    env: environment(path => path !== BIN, BIN),
+    env: environment((path) => path !== BIN, BIN),
     stdio: "inherit",
   });
   for (const signal of FORWARDED_SIGNALS) {
@@ -95,7 +95,7 @@ function run(command, args) {
       child.kill(signal);
     });
   }
-  child.on("error", error => fail(`cannot start ${command}: ${error.message}`));
+  child.on("error", (error) => fail(`cannot start ${command}: ${error.message}`));
   child.on("exit", (code, signal) => {
     process.exit(signal === null ? code : 128 + constants.signals[signal]);
   });

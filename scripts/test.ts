@@ -50,7 +50,7 @@ process.execve(process.execPath, [
   `--test-concurrency=${suite.concurrency}`,
   `--test-timeout=${suite.timeoutMs}`,
   ...given,
-  ...(given.some(argument => !argument.startsWith("-")) ? [] : testFiles(suite)),
+  ...(given.some((argument) => !argument.startsWith("-")) ? [] : testFiles(suite)),
 ]);
 
 function testFiles({ include, exclude }: Suite): readonly string[] {
