@@ -11,6 +11,14 @@ import type { RepositoryName, Tag } from "../oci/names.ts";
 import type { BlobKey } from "../storage/blob-store.ts";
 import type { BlobRecord, Origin, UploadRecord } from "./records.ts";
 
+/** What an append left in the store. */
+export interface UploadAppended {
+  readonly offset: number;
+  /** Digests of the first `offset` bytes, which must be durable; none when nobody hashed them all. */
+  readonly digestsSoFar: readonly Digest[];
+  readonly state: string;
+}
+
 /** Every command's input and result, by name. */
 export interface Commands {
   /** Begins an upload, and its repository if need be. With `writer` the creator holds the lease at once. */
@@ -48,18 +56,13 @@ export interface Commands {
         };
   };
 
-  /** Prolongs the lease, or, with what an append left, records it and gives the lease back. */
+  /** What the holder of an epoch says: its lease goes on or ends, and what an append left. */
   saveUpload: {
     input: {
       readonly id: string;
       readonly epoch: number;
-      readonly leaseMs?: number;
-      readonly appended?: {
-        readonly offset: number;
-        readonly digestsSoFar: readonly Digest[];
-        readonly state: string;
-        readonly release: boolean;
-      };
+      readonly lease: { readonly forMs: number } | "keep" | "release";
+      readonly appended?: UploadAppended;
     };
     result: { readonly outcome: "saved" | "lost" };
   };

@@ -1,0 +1,67 @@
+/** Makes answers: JSON, errors in the protocol's form, empty ones. */
+import { OciError, errorEnvelope } from "../oci/errors.ts";
+import { MissingReferences } from "../registry/manifests.ts";
+import { UploadConflict } from "../registry/upload-errors.ts";
+import type { Answer, AnswerBody } from "./exchange.ts";
+
+export type HeaderList = readonly (readonly [name: string, value: string])[];
+
+export function answer(status: number, headers: HeaderList, body: AnswerBody = null): Answer {
+  return { status, headers, body };
+}
+
+/** An answer without a body, said so. */
+export function emptyAnswer(status: number, headers: HeaderList): Answer {
+  return { status, headers: [...headers, ["Content-Length", "0"]], body: null };
+}
+
+export function jsonAnswer(status: number, text: string, headers: HeaderList = []): Answer {
+  const bytes = new TextEncoder().encode(text);
+  return {
+    status,
+    headers: [
+      ["Content-Type", "application/json"],
+      ["Content-Length", String(bytes.byteLength)],
+      ...headers,
+    ],
+    body: bytes,
+  };
+}
+
+export function errorAnswer(error: OciError, headers: HeaderList = []): Answer {
+  return jsonAnswer(error.status, errorEnvelope([error]), headers);
+}
+
+/** The answer to a failed use case; `undefined` for what is not meant for the client. */
+export function answerForError(
+  error: unknown,
+  locate: (upload: UploadConflict["upload"]) => string,
+): Answer | undefined {
+  if (error instanceof MissingReferences) {
+    const status = error.errors[0]?.status ?? 400;
+    return jsonAnswer(status, errorEnvelope(error.errors));
+  }
+  if (error instanceof UploadConflict) return errorAnswer(error, conflictHeaders(error, locate));
+  return error instanceof OciError ? errorAnswer(error) : undefined;
+}
+
+function conflictHeaders(
+  conflict: UploadConflict,
+  locate: (upload: UploadConflict["upload"]) => string,
+): HeaderList {
+  const { retryAfterMs, upload } = conflict;
+  const headers: [string, string][] = [
+    ["Location", locate(upload)],
+    ["Range", uploadRange(upload.offset)],
+    ["Docker-Upload-UUID", upload.id],
+  ];
+  if (retryAfterMs !== undefined) {
+    headers.push(["Retry-After", String(Math.ceil(retryAfterMs / 1000))]);
+  }
+  return headers;
+}
+
+/** The bytes an upload has. An empty one is `0-0` too, as Distribution has it. spec: end-13. */
+export function uploadRange(offset: number): string {
+  return `0-${Math.max(0, offset - 1)}`;
+}

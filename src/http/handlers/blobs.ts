@@ -1,0 +1,92 @@
+/** Blobs: pull, check, delete. spec: end-2, end-10. */
+import { OciError } from "../../oci/errors.ts";
+import { parseRange } from "../../oci/range.ts";
+import type { Blob } from "../../registry/registry.ts";
+import { answer, emptyAnswer, errorAnswer, type HeaderList } from "../answers.ts";
+import { entityTag, isNotModified, isPreconditionFailed, isRangeWanted } from "../conditions.ts";
+import type { Answer } from "../exchange.ts";
+import { multipartRanges } from "../multipart-ranges.ts";
+import type { RequestContext } from "../request-context.ts";
+import type { Handler, MethodTable } from "./handler.ts";
+
+const contentType = "application/octet-stream";
+
+function blobHeaders(blob: Blob): HeaderList {
+  return [
+    ["Docker-Content-Digest", blob.digest],
+    ["Etag", entityTag(blob.digest)],
+    ["Cache-Control", "max-age=31536000"],
+    ["Accept-Ranges", "bytes"],
+  ];
+}
+
+function wholeHeaders(blob: Blob): HeaderList {
+  return [["Content-Type", contentType], ["Content-Length", String(blob.size)], ...blobHeaders(blob)];
+}
+
+/** 304 and 412, where a condition says so. */
+function conditionalAnswer(ctx: RequestContext, blob: Blob): Answer | undefined {
+  if (isPreconditionFailed(ctx, blob.digest)) return emptyAnswer(412, blobHeaders(blob));
+  return isNotModified(ctx, blob.digest) ? answer(304, blobHeaders(blob)) : undefined;
+}
+
+const pull: Handler = async (ctx) => {
+  const blob = await ctx.registry.blobs.find(ctx.repository(), ctx.digest());
+  const conditional = conditionalAnswer(ctx, blob);
+  if (conditional !== undefined) return conditional;
+  const header = ctx.header("range");
+  if (header !== undefined && isRangeWanted(ctx, blob.digest)) {
+    const partial = await pullRanges(ctx, blob, header);
+    if (partial !== undefined) return partial;
+  }
+  const { body } = await ctx.registry.blobs.open(blob, { signal: ctx.request.signal });
+  return answer(200, wholeHeaders(blob), body);
+};
+
+/** The answer to a Range header; `undefined` when everything is to be sent. */
+async function pullRanges(
+  ctx: RequestContext,
+  blob: Blob,
+  header: string,
+): Promise<Answer | undefined> {
+  const { signal } = ctx.request;
+  const range = parseRange(header, blob.size);
+  if (range.kind === "whole") return undefined;
+  if (range.kind === "unsatisfiable") {
+    const error = new OciError("RANGE_INVALID", {
+      message: `the blob has ${blob.size} bytes; none of those asked for are among them`,
+    });
+    return errorAnswer(error, [["Content-Range", `bytes */${blob.size}`]]);
+  }
+  const [span] = range.spans;
+  if (range.spans.length > 1 || span === undefined) {
+    const open = (each: typeof span) =>
+      ctx.registry.blobs.open(blob, each === undefined ? { signal } : { span: each, signal });
+    const parts = multipartRanges({ spans: range.spans, size: blob.size, contentType, open });
+    return answer(206, [...parts.headers, ...blobHeaders(blob)], parts.body);
+  }
+  const { body, size } = await ctx.registry.blobs.open(blob, { span, signal });
+  return answer(
+    206,
+    [
+      ["Content-Type", contentType],
+      ["Content-Length", String(size)],
+      ["Content-Range", `bytes ${span.start}-${span.end}/${blob.size}`],
+      ...blobHeaders(blob),
+    ],
+    body,
+  );
+}
+
+const check: Handler = async (ctx) => {
+  const blob = await ctx.registry.blobs.check(ctx.repository(), ctx.digest());
+  return conditionalAnswer(ctx, blob) ?? answer(200, wholeHeaders(blob));
+};
+
+const remove: Handler = async (ctx) => {
+  const digest = ctx.digest();
+  await ctx.registry.blobs.delete(ctx.repository(), digest, ctx.origin());
+  return emptyAnswer(202, [["Docker-Content-Digest", digest]]);
+};
+
+export const blob: MethodTable = { GET: pull, HEAD: check, DELETE: remove };

@@ -1,0 +1,341 @@
+/** Commands on blobs and the links by which repositories hold them (invariants I1, I2, I4). */
+import type { Digest } from "../../oci/digest.ts";
+import type { RepositoryName } from "../../oci/names.ts";
+import type { BlobKey } from "../../storage/blob-store.ts";
+import type { CommandInput, CommandResult } from "../commands.ts";
+import { ensureRepository, findRepository, recordChange, type CommandContext } from "./context.ts";
+import { all, first, only, run, type Plan } from "./plan.ts";
+import type { Database } from "./schema.ts";
+import type { Selectable } from "kysely";
+
+type BlobRow = Selectable<Database["blobs"]>;
+
+/** Blobs carry no media type of their own. */
+const blobMediaType = "application/octet-stream";
+
+/** How many manifests an answer names that refuse a deletion: enough to act on, bounded. */
+const namedReferrersMax = 100;
+
+/** The blob row of a digest, whatever its algorithm. */
+export function* findBlobRow(ctx: CommandContext, digest: Digest): Plan<BlobRow | undefined> {
+  const { db } = ctx;
+  const canonical = yield* first(
+    db.selectFrom("blobs").selectAll().where("digest", "=", digest),
+  );
+  if (canonical !== undefined || digest.startsWith("sha256:")) return canonical;
+  return yield* first(
+    db
+      .selectFrom("blob_aliases")
+      .innerJoin("blobs", "blobs.id", "blob_aliases.blob")
+      .selectAll("blobs")
+      .where("blob_aliases.digest", "=", digest),
+  );
+}
+
+/**
+ * Links a blob into a repository, or renews the link's promise; and gives it to those manifests of the repository
+ * that were pushed before it and refer to it (foreign layers, sparse content).
+ */
+function* linkBlob(
+  ctx: CommandContext,
+  link: {
+    readonly repository: number;
+    readonly blob: number;
+    readonly digests: readonly string[];
+    readonly graceMs: number;
+  },
+): Plan<void> {
+  const { db, now } = ctx;
+  const reviewAfter = now + link.graceMs;
+  yield* run(
+    db
+      .insertInto("repository_blobs")
+      .values({
+        repository: link.repository,
+        blob: link.blob,
+        linked_at: now,
+        review_after: reviewAfter,
+      })
+      .onConflict((conflict) =>
+        conflict.columns(["repository", "blob"]).doUpdateSet({ review_after: reviewAfter }),
+      ),
+  );
+  const waiting = yield* all(
+    db
+      .selectFrom("manifest_missing")
+      .selectAll()
+      .where("repository", "=", link.repository)
+      .where("digest", "in", link.digests),
+  );
+  for (const edge of waiting) {
+    if (edge.kind === "manifest") continue;
+    yield* run(
+      db
+        .insertInto("manifest_blobs")
+        .values({ manifest: edge.manifest, blob: link.blob, kind: edge.kind })
+        .onConflict((conflict) => conflict.doNothing()),
+    );
+    yield* run(
+      db
+        .deleteFrom("manifest_missing")
+        .where("repository", "=", link.repository)
+        .where("digest", "=", edge.digest)
+        .where("manifest", "=", edge.manifest)
+        .where("kind", "=", edge.kind),
+    );
+  }
+}
+
+/** The live row for committed bytes: a new one, or the one there is, revived where need be. */
+function* upsertBlob(
+  ctx: CommandContext,
+  input: CommandInput<"commitUpload">,
+): Plan<{ readonly id: number; readonly key: string }> {
+  const { db, now } = ctx;
+  const found = yield* findBlobRow(ctx, input.digest);
+  if (found === undefined) {
+    const insert = db.insertInto("blobs").values({
+      digest: input.digest,
+      size: input.size,
+      key: input.key,
+      state: "live",
+      claim: null,
+      created_at: now,
+      verified_at: now,
+      review_after: null,
+    });
+    return yield* only(insert.returning(["id", "key"]));
+  }
+  const revive = found.state === "live" ? {} : { state: "live" as const, claim: null };
+  yield* run(
+    db
+      .updateTable("blobs")
+      .set({ ...revive, key: input.key, size: input.size, verified_at: now, review_after: null })
+      .where("id", "=", found.id),
+  );
+  return { id: found.id, key: input.key };
+}
+
+export function* commitUpload(
+  ctx: CommandContext,
+  input: CommandInput<"commitUpload">,
+): Plan<CommandResult<"commitUpload">> {
+  const { db } = ctx;
+  const upload = yield* first(
+    db
+      .deleteFrom("uploads")
+      .where("id", "=", input.id)
+      .where("writer_epoch", "=", input.epoch)
+      .returning(["repository"]),
+  );
+  if (upload === undefined) return { outcome: "lost" };
+  const repository = yield* only(
+    db.selectFrom("repositories").select(["id", "name"]).where("id", "=", upload.repository),
+  );
+  const blob = yield* upsertBlob(ctx, input);
+  for (const alias of input.aliases) {
+    yield* run(
+      db
+        .insertInto("blob_aliases")
+        .values({ digest: alias, blob: blob.id })
+        .onConflict((conflict) => conflict.column("digest").doUpdateSet({ blob: blob.id })),
+    );
+  }
+  yield* linkBlob(ctx, {
+    repository: repository.id,
+    blob: blob.id,
+    digests: [input.digest, ...input.aliases],
+    graceMs: input.graceMs,
+  });
+  yield* recordChange(ctx, input.origin, {
+    kind: "blob.push",
+    repositoryId: repository.id,
+    repository: repository.name as RepositoryName,
+    digest: input.digest,
+    mediaType: blobMediaType,
+    size: input.size,
+  });
+  return { outcome: "committed", key: blob.key as BlobKey };
+}
+
+/** Whether `from`, or any repository where it is not given, links the blob. */
+function* linkedSource(
+  ctx: CommandContext,
+  blob: BlobRow,
+  from: RepositoryName | undefined,
+): Plan<boolean> {
+  let query = ctx.db
+    .selectFrom("repository_blobs")
+    .innerJoin("repositories", "repositories.id", "repository_blobs.repository")
+    .select("repository_blobs.repository")
+    .where("repository_blobs.blob", "=", blob.id)
+    .limit(1);
+  if (from !== undefined) query = query.where("repositories.name", "=", from);
+  return (yield* first(query)) !== undefined;
+}
+
+export function* mountBlob(
+  ctx: CommandContext,
+  input: CommandInput<"mountBlob">,
+): Plan<CommandResult<"mountBlob">> {
+  const blob = yield* findBlobRow(ctx, input.digest);
+  if (blob === undefined || blob.state !== "live") return { outcome: "unknown" };
+  if (!(yield* linkedSource(ctx, blob, input.from))) return { outcome: "unknown" };
+  const repository = yield* ensureRepository(ctx, input.repository);
+  yield* linkBlob(ctx, {
+    repository: repository.id,
+    blob: blob.id,
+    digests: [blob.digest, input.digest],
+    graceMs: input.graceMs,
+  });
+  yield* recordChange(ctx, input.origin, {
+    kind: "blob.mount",
+    repositoryId: repository.id,
+    repository: input.repository,
+    fromRepository: input.from,
+    digest: blob.digest,
+    mediaType: blobMediaType,
+    size: blob.size,
+  });
+  return {
+    outcome: "mounted",
+    blob: {
+      repositoryId: repository.id,
+      blobId: blob.id,
+      digest: blob.digest as Digest,
+      size: blob.size,
+      key: blob.key as BlobKey,
+      reviewAfter: ctx.now + input.graceMs,
+    },
+  };
+}
+
+/** The manifests of a repository that use a blob. */
+function usersOfBlob(ctx: CommandContext, repository: number, blob: number) {
+  return ctx.db
+    .selectFrom("manifest_blobs")
+    .innerJoin("manifests", "manifests.id", "manifest_blobs.manifest")
+    .where("manifest_blobs.blob", "=", blob)
+    .where("manifests.repository", "=", repository)
+    .select(["manifests.id", "manifests.digest", "manifest_blobs.kind"])
+    .orderBy("manifests.digest");
+}
+
+export function* deleteBlob(
+  ctx: CommandContext,
+  input: CommandInput<"deleteBlob">,
+): Plan<CommandResult<"deleteBlob">> {
+  const { db, now } = ctx;
+  const repository = yield* findRepository(ctx, input.repository);
+  const blob = yield* findBlobRow(ctx, input.digest);
+  if (repository === undefined || blob === undefined) return { outcome: "unknown" };
+  const link = db
+    .selectFrom("repository_blobs")
+    .select("blob")
+    .where("repository", "=", repository.id)
+    .where("blob", "=", blob.id);
+  if ((yield* first(link)) === undefined) return { outcome: "unknown" };
+  const users = usersOfBlob(ctx, repository.id, blob.id);
+  if (!input.force) {
+    const named = yield* all(users.limit(namedReferrersMax));
+    if (named.length > 0) {
+      const manifests = [...new Set(named.map((user) => user.digest as Digest))];
+      return { outcome: "referenced", manifests };
+    }
+  }
+  for (const user of yield* all(users)) {
+    yield* run(
+      db.insertInto("manifest_missing").values({
+        repository: repository.id,
+        digest: blob.digest,
+        manifest: user.id,
+        kind: user.kind,
+      }),
+    );
+    yield* run(
+      db
+        .deleteFrom("manifest_blobs")
+        .where("manifest", "=", user.id)
+        .where("blob", "=", blob.id),
+    );
+  }
+  yield* run(
+    db
+      .deleteFrom("repository_blobs")
+      .where("repository", "=", repository.id)
+      .where("blob", "=", blob.id),
+  );
+  yield* run(
+    db
+      .updateTable("blobs")
+      .set({ review_after: now + input.graceMs })
+      .where("id", "=", blob.id)
+      .where(({ not, exists, selectFrom }) =>
+        not(exists(selectFrom("repository_blobs").select("blob").where("blob", "=", blob.id))),
+      ),
+  );
+  yield* recordChange(ctx, input.origin, {
+    kind: "blob.delete",
+    repositoryId: repository.id,
+    repository: input.repository,
+    digest: blob.digest,
+    mediaType: blobMediaType,
+    size: blob.size,
+  });
+  return { outcome: "deleted" };
+}
+
+export function* markBlobMissing(
+  ctx: CommandContext,
+  input: CommandInput<"markBlobMissing">,
+): Plan<CommandResult<"markBlobMissing">> {
+  const changed = yield* run(
+    ctx.db
+      .updateTable("blobs")
+      .set({ state: "missing" })
+      .where("id", "=", input.blobId)
+      .where("state", "=", "live"),
+  );
+  return { outcome: changed === 1 ? "marked" : "unchanged" };
+}
+
+export function* claimBlob(
+  ctx: CommandContext,
+  input: CommandInput<"claimBlob">,
+): Plan<CommandResult<"claimBlob">> {
+  const blob = yield* findBlobRow(ctx, input.digest);
+  if (blob === undefined) return { outcome: "unknown" };
+  const claimed = yield* first(
+    ctx.db
+      .updateTable("blobs")
+      .set({ state: "deleting", claim: input.claim })
+      .where("id", "=", blob.id)
+      .where("state", "in", ["live", "missing"])
+      .where((where) =>
+        where.or([where("review_after", "is", null), where("review_after", "<=", ctx.now)]),
+      )
+      .where(({ not, exists, selectFrom }) =>
+        not(exists(selectFrom("repository_blobs").select("blob").where("blob", "=", blob.id))),
+      )
+      // The layout mirror keeps a manifest's bytes at the content path of its digest.
+      .where(({ not, exists, selectFrom }) =>
+        not(exists(selectFrom("manifests").select("id").where("digest", "=", blob.digest))),
+      )
+      .returning("key"),
+  );
+  if (claimed === undefined) return { outcome: "in-use" };
+  return { outcome: "claimed", key: claimed.key as BlobKey };
+}
+
+export function* deleteClaimedBlob(
+  ctx: CommandContext,
+  input: CommandInput<"deleteClaimedBlob">,
+): Plan<CommandResult<"deleteClaimedBlob">> {
+  const changed = yield* run(
+    ctx.db
+      .deleteFrom("blobs")
+      .where("claim", "=", input.claim)
+      .where("state", "=", "deleting"),
+  );
+  return { outcome: changed === 1 ? "deleted" : "lost" };
+}

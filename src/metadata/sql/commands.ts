@@ -1,0 +1,70 @@
+/** Every command's plan, by name. */
+import type { CommandInput, CommandName, CommandResult } from "../commands.ts";
+import {
+  claimBlob,
+  commitUpload,
+  deleteBlob,
+  deleteClaimedBlob,
+  markBlobMissing,
+  mountBlob,
+} from "./blob-commands.ts";
+import type { CommandContext } from "./context.ts";
+import type { SqlDialect } from "./dialect.ts";
+import { deleteManifest, deleteTag, putManifest } from "./manifest-commands.ts";
+import { only, type Plan } from "./plan.ts";
+import { acquireUpload, createUpload, deleteUpload, saveUpload } from "./upload-commands.ts";
+import { recordPulls, touch } from "./upkeep-commands.ts";
+
+type CommandPlans = {
+  readonly [K in CommandName]: (
+    ctx: CommandContext,
+    input: CommandInput<K>,
+  ) => Plan<CommandResult<K>>;
+};
+
+const plans: CommandPlans = {
+  createUpload,
+  acquireUpload,
+  saveUpload,
+  deleteUpload,
+  commitUpload,
+  mountBlob,
+  deleteBlob,
+  markBlobMissing,
+  putManifest,
+  deleteManifest,
+  deleteTag,
+  touch,
+  claimBlob,
+  deleteClaimedBlob,
+  recordPulls,
+};
+
+/**
+ * Commands whose loss in a power cut is no broken promise: an upload is then unknown or further back, and nobody was
+ * told 201. They need not wait for the disk; the next command that must takes them along.
+ */
+const relaxed: ReadonlySet<CommandName> = new Set([
+  "createUpload",
+  "acquireUpload",
+  "saveUpload",
+  "deleteUpload",
+  "recordPulls",
+]);
+
+export function mustSync(name: CommandName): boolean {
+  return !relaxed.has(name);
+}
+
+/** A command as a plan: the clock first, then the command itself. */
+export function* commandPlan<K extends CommandName>(
+  dialect: SqlDialect,
+  name: K,
+  input: CommandInput<K>,
+): Plan<CommandResult<K>> {
+  const db = dialect.builder;
+  const clock = yield* only(db.selectNoFrom(dialect.now.as("now")));
+  const plan: (ctx: CommandContext, input: CommandInput<K>) => Plan<CommandResult<K>> = plans[name];
+  return yield* plan({ db, dialect, now: clock.now }, input);
+}
+

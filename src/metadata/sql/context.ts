@@ -1,0 +1,77 @@
+/** What every command is given beside its input. */
+import type { Kysely } from "kysely";
+import type { RepositoryName } from "../../oci/names.ts";
+import type { Origin, ReferenceRecord, ChangeKind } from "../records.ts";
+import type { SqlDialect } from "./dialect.ts";
+import { first, only, run, type Plan } from "./plan.ts";
+import type { Database, RepositoryState } from "./schema.ts";
+
+export interface CommandContext {
+  readonly db: Kysely<Database>;
+  readonly dialect: SqlDialect;
+  /** The database's clock, read once for the command; ms UTC. */
+  readonly now: number;
+}
+
+export interface RepositoryRow {
+  readonly id: number;
+  readonly state: RepositoryState;
+}
+
+export function findRepository(
+  { db }: CommandContext,
+  name: RepositoryName,
+): Plan<RepositoryRow | undefined> {
+  return first(db.selectFrom("repositories").select(["id", "state"]).where("name", "=", name));
+}
+
+/** The repository of that name, made as a draft if there is none. */
+export function* ensureRepository(ctx: CommandContext, name: RepositoryName): Plan<RepositoryRow> {
+  const found = yield* findRepository(ctx, name);
+  if (found !== undefined) return found;
+  const insert = ctx.db
+    .insertInto("repositories")
+    .values({ name, state: "draft", created_at: ctx.now })
+    .returning(["id", "state"]);
+  return yield* only(insert);
+}
+
+export interface Change {
+  readonly kind: ChangeKind;
+  readonly repositoryId: number;
+  readonly repository: RepositoryName;
+  readonly fromRepository?: RepositoryName | undefined;
+  readonly digest?: string;
+  readonly mediaType?: string;
+  readonly size?: number;
+  readonly references?: readonly ReferenceRecord[];
+  readonly tag?: string | undefined;
+  readonly oldDigest?: string | undefined;
+}
+
+/** Version of a change row's shape; raise it when a reader would have to know. */
+const changeVersion = 1;
+
+/** Appends to the change log. A command does this last, in its own transaction (invariant I7). */
+export function* recordChange(ctx: CommandContext, origin: Origin, change: Change): Plan<void> {
+  const { references } = change;
+  yield* run(
+    ctx.db.insertInto("changes").values({
+      at: ctx.now,
+      kind: change.kind,
+      cause: origin.cause,
+      repository_id: change.repositoryId,
+      repository: change.repository,
+      from_repository: change.fromRepository ?? null,
+      digest: change.digest ?? null,
+      media_type: change.mediaType ?? null,
+      size: change.size ?? null,
+      refs: references === undefined || references.length === 0 ? null : JSON.stringify(references),
+      tag: change.tag ?? null,
+      old_digest: change.oldDigest ?? null,
+      actor: origin.actor ?? null,
+      request: origin.request === undefined ? null : JSON.stringify(origin.request),
+      version: changeVersion,
+    }),
+  );
+}

@@ -1,0 +1,267 @@
+/** Commands on manifests and tags. What a manifest refers to is checked where it is stored (invariant I2). */
+import type { Digest } from "../../oci/digest.ts";
+import type { RepositoryName, Tag } from "../../oci/names.ts";
+import type { CommandInput, CommandResult } from "../commands.ts";
+import type { ReferenceRecord } from "../records.ts";
+import {
+  ensureRepository,
+  findRepository,
+  recordChange,
+  type CommandContext,
+  type RepositoryRow,
+} from "./context.ts";
+import { writeEdges, resolveMissingManifest, resolveReferences } from "./manifest-edges.ts";
+import { all, first, only, run, type Plan } from "./plan.ts";
+import { moveTag, removeTag } from "./tag-history.ts";
+
+/** How many manifests an answer names that refuse a deletion: enough to act on, bounded. */
+const namedReferrersMax = 100;
+
+interface PutInput extends CommandInput<"putManifest"> {}
+
+function* upsertManifest(
+  ctx: CommandContext,
+  input: PutInput,
+  repository: RepositoryRow,
+): Plan<number> {
+  const { db, now } = ctx;
+  const { manifest } = input;
+  yield* run(
+    db
+      .insertInto("payloads")
+      .values({ digest: input.digest, bytes: input.bytes })
+      .onConflict((conflict) => conflict.column("digest").doNothing()),
+  );
+  const described = {
+    media_type: manifest.mediaType,
+    artifact_type: manifest.artifactType ?? null,
+    subject: manifest.subject?.digest ?? null,
+    annotations: manifest.annotations === undefined ? null : JSON.stringify(manifest.annotations),
+    config_media_type: manifest.configMediaType ?? null,
+    pushed_at: now,
+    review_after: now + input.graceMs,
+  };
+  const row = yield* only(
+    db
+      .insertInto("manifests")
+      .values({
+        repository: repository.id,
+        digest: input.digest,
+        size: input.bytes.byteLength,
+        ...described,
+      })
+      .onConflict((conflict) => conflict.columns(["repository", "digest"]).doUpdateSet(described))
+      .returning("id"),
+  );
+  return row.id;
+}
+
+export function* putManifest(
+  ctx: CommandContext,
+  input: PutInput,
+): Plan<CommandResult<"putManifest">> {
+  const { db } = ctx;
+  const repository = yield* ensureRepository(ctx, input.repository);
+  const resolved = yield* resolveReferences(ctx, repository.id, input.manifest.references);
+  const optional = new Set<string>(input.optional);
+  const missing = resolved.missing.filter(({ digest }) => !optional.has(digest));
+  if (missing.length > 0) {
+    return { outcome: "missing", digests: [...new Set(missing.map(({ digest }) => digest))] };
+  }
+  if (repository.state === "draft") {
+    yield* run(
+      db.updateTable("repositories").set({ state: "live" }).where("id", "=", repository.id),
+    );
+  }
+  const manifestId = yield* upsertManifest(ctx, input, repository);
+  yield* writeEdges(ctx, { repository: repository.id, manifest: manifestId, resolved });
+  yield* resolveMissingManifest(ctx, repository.id, manifestId, input.digest);
+  const change = {
+    kind: "manifest.push" as const,
+    repositoryId: repository.id,
+    repository: input.repository,
+    digest: input.digest,
+    mediaType: input.manifest.mediaType,
+    size: input.bytes.byteLength,
+    references: input.manifest.references.map(({ descriptor }): ReferenceRecord => {
+      const { digest, mediaType, size } = descriptor;
+      return { digest, mediaType, size };
+    }),
+  };
+  if (input.tags.length === 0) yield* recordChange(ctx, input.origin, change);
+  for (const tag of input.tags) {
+    const target = { repository: repository.id, name: tag, manifest: manifestId };
+    const oldDigest = yield* moveTag(ctx, target, { digest: input.digest, graceMs: input.graceMs });
+    yield* recordChange(ctx, input.origin, { ...change, tag, oldDigest });
+  }
+  return { outcome: "stored" };
+}
+
+interface StoredManifest {
+  readonly id: number;
+  readonly digest: string;
+  readonly media_type: string;
+  readonly size: number;
+}
+
+function* referringIndexes(ctx: CommandContext, manifest: number): Plan<readonly Digest[]> {
+  const rows = yield* all(
+    ctx.db
+      .selectFrom("manifest_children")
+      .innerJoin("manifests", "manifests.id", "manifest_children.manifest")
+      .select("manifests.digest")
+      .where("manifest_children.child", "=", manifest)
+      .orderBy("manifests.digest")
+      .limit(namedReferrersMax),
+  );
+  return rows.map((row) => row.digest as Digest);
+}
+
+/** Its indexes will refer to what is not there any more: only where the operator allows it. */
+function* orphanParents(
+  ctx: CommandContext,
+  repository: number,
+  manifest: StoredManifest,
+): Plan<void> {
+  const { db } = ctx;
+  const parents = yield* all(
+    db.selectFrom("manifest_children").select("manifest").where("child", "=", manifest.id),
+  );
+  for (const parent of parents) {
+    yield* run(
+      db
+        .insertInto("manifest_missing")
+        .values({
+          repository,
+          digest: manifest.digest,
+          manifest: parent.manifest,
+          kind: "manifest",
+        })
+        .onConflict((conflict) => conflict.doNothing()),
+    );
+  }
+  yield* run(db.deleteFrom("manifest_children").where("child", "=", manifest.id));
+}
+
+/** What only this manifest used becomes subject to review after the grace. */
+function* releaseReferences(
+  ctx: CommandContext,
+  repository: number,
+  manifest: number,
+  graceMs: number,
+): Plan<void> {
+  const { db, now } = ctx;
+  const reviewAfter = now + graceMs;
+  yield* run(
+    db
+      .updateTable("repository_blobs")
+      .set({ review_after: reviewAfter })
+      .where("repository", "=", repository)
+      .where("blob", "in", (from) =>
+        from.selectFrom("manifest_blobs").select("blob").where("manifest", "=", manifest),
+      ),
+  );
+  yield* run(
+    db
+      .updateTable("manifests")
+      .set({ review_after: reviewAfter })
+      .where("id", "in", (from) =>
+        from.selectFrom("manifest_children").select("child").where("manifest", "=", manifest),
+      ),
+  );
+}
+
+function* eraseManifest(
+  ctx: CommandContext,
+  repository: number,
+  manifest: StoredManifest,
+  graceMs: number,
+): Plan<readonly string[]> {
+  const { db } = ctx;
+  const tags = yield* all(
+    db.selectFrom("tags").select("name").where("manifest", "=", manifest.id).orderBy("name"),
+  );
+  for (const { name } of tags) yield* removeTag(ctx, repository, name);
+  yield* releaseReferences(ctx, repository, manifest.id, graceMs);
+  yield* run(db.deleteFrom("manifests").where("id", "=", manifest.id));
+  yield* run(
+    db
+      .deleteFrom("payloads")
+      .where("digest", "=", manifest.digest)
+      .where(({ not, exists, selectFrom }) =>
+        not(exists(selectFrom("manifests").select("id").where("digest", "=", manifest.digest))),
+      ),
+  );
+  return tags.map(({ name }) => name);
+}
+
+export function* deleteManifest(
+  ctx: CommandContext,
+  input: CommandInput<"deleteManifest">,
+): Plan<CommandResult<"deleteManifest">> {
+  const repository = yield* findRepository(ctx, input.repository);
+  if (repository === undefined) return { outcome: "unknown" };
+  const manifest = yield* first(
+    ctx.db
+      .selectFrom("manifests")
+      .select(["id", "digest", "media_type", "size"])
+      .where("repository", "=", repository.id)
+      .where("digest", "=", input.digest),
+  );
+  if (manifest === undefined) return { outcome: "unknown" };
+  const manifests = yield* referringIndexes(ctx, manifest.id);
+  if (manifests.length > 0) {
+    if (!input.force) return { outcome: "referenced", manifests };
+    yield* orphanParents(ctx, repository.id, manifest);
+  }
+  const tags = yield* eraseManifest(ctx, repository.id, manifest, input.graceMs);
+  const change = {
+    repositoryId: repository.id,
+    repository: input.repository,
+    digest: manifest.digest,
+    mediaType: manifest.media_type,
+    size: manifest.size,
+  };
+  yield* recordChange(ctx, input.origin, { kind: "manifest.delete", ...change });
+  for (const tag of tags) {
+    yield* recordChange(ctx, input.origin, {
+      ...change,
+      kind: "tag.delete",
+      tag,
+      oldDigest: manifest.digest,
+    });
+  }
+  return { outcome: "deleted" };
+}
+
+export function* deleteTag(
+  ctx: CommandContext,
+  input: CommandInput<"deleteTag">,
+): Plan<CommandResult<"deleteTag">> {
+  const repository = yield* findRepository(ctx, input.repository);
+  if (repository === undefined) return { outcome: "unknown" };
+  const tagged = yield* first(
+    ctx.db
+      .selectFrom("tags")
+      .innerJoin("manifests", "manifests.id", "tags.manifest")
+      .select(["manifests.id", "manifests.digest"])
+      .where("tags.repository", "=", repository.id)
+      .where("tags.name", "=", input.tag),
+  );
+  if (tagged === undefined) return { outcome: "unknown" };
+  yield* removeTag(ctx, repository.id, input.tag);
+  yield* run(
+    ctx.db
+      .updateTable("manifests")
+      .set({ review_after: ctx.now + input.graceMs })
+      .where("id", "=", tagged.id),
+  );
+  yield* recordChange(ctx, input.origin, {
+    kind: "tag.delete",
+    repositoryId: repository.id,
+    repository: input.repository as RepositoryName,
+    tag: input.tag as Tag,
+    oldDigest: tagged.digest,
+  });
+  return { outcome: "deleted" };
+}

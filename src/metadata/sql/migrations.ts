@@ -1,0 +1,107 @@
+/**
+ * Migrations: forward only, each in one transaction, recorded in `migrations`. Never edit one that was
+ * released; append.
+ */
+import type { SqlDialect } from "./dialect.ts";
+
+interface Migration {
+  readonly version: number;
+  readonly statements: (types: SqlDialect["types"]) => readonly string[];
+}
+
+export const migrations: readonly Migration[] = [{ version: 1, statements: firstSchema }];
+
+function firstSchema(types: SqlDialect["types"]): readonly string[] {
+  const { id, integer, text, bytes } = types;
+  return [
+    `create table repositories (
+       id ${id}, name ${text} not null unique, state ${text} not null, created_at ${integer} not null)`,
+    `create table blobs (
+       id ${id}, digest ${text} not null unique, size ${integer} not null, key ${text} not null unique,
+       state ${text} not null, claim ${text} unique, created_at ${integer} not null,
+       verified_at ${integer} not null, review_after ${integer})`,
+    `create index blobs_review on blobs (review_after) where review_after is not null`,
+    `create table blob_aliases (
+       digest ${text} not null primary key,
+       blob ${integer} not null references blobs (id) on delete cascade)`,
+    `create index blob_aliases_blob on blob_aliases (blob)`,
+    `create table repository_blobs (
+       repository ${integer} not null references repositories (id),
+       blob ${integer} not null references blobs (id),
+       linked_at ${integer} not null, review_after ${integer},
+       primary key (repository, blob))${types.clustered}`,
+    `create index repository_blobs_blob on repository_blobs (blob)`,
+    `create index repository_blobs_review on repository_blobs (review_after)
+       where review_after is not null`,
+    `create table payloads (digest ${text} not null primary key, bytes ${bytes} not null)`,
+    `create table manifests (
+       id ${id}, repository ${integer} not null references repositories (id), digest ${text} not null,
+       media_type ${text} not null, artifact_type ${text}, subject ${text}, size ${integer} not null,
+       annotations ${text}, config_media_type ${text}, pushed_at ${integer} not null,
+       review_after ${integer}, unique (repository, digest))`,
+    `create index manifests_subject on manifests (repository, subject, digest)
+       where subject is not null`,
+    `create index manifests_digest on manifests (digest)`,
+    `create index manifests_review on manifests (review_after) where review_after is not null`,
+    `create table manifest_pulls (
+       manifest ${integer} not null primary key references manifests (id) on delete cascade,
+       pulled_at ${integer} not null)`,
+    ...edgeTables(types),
+    `create table tags (
+       repository ${integer} not null references repositories (id), name ${text} not null,
+       manifest ${integer} not null references manifests (id), updated_at ${integer} not null,
+       primary key (repository, name))${types.clustered}`,
+    `create index tags_manifest on tags (manifest)`,
+    `create table tag_history (
+       id ${id}, repository ${integer} not null references repositories (id), name ${text} not null,
+       digest ${text} not null, from_at ${integer} not null, until_at ${integer})`,
+    `create index tag_history_name on tag_history (repository, name, from_at)`,
+    ...logTables(types),
+  ];
+}
+
+function edgeTables(types: SqlDialect["types"]): readonly string[] {
+  const { integer, text } = types;
+  return [
+    `create table manifest_blobs (
+       manifest ${integer} not null references manifests (id) on delete cascade,
+       blob ${integer} not null references blobs (id), kind ${text} not null,
+       primary key (manifest, blob, kind))${types.clustered}`,
+    `create index manifest_blobs_blob on manifest_blobs (blob)`,
+    `create table manifest_children (
+       manifest ${integer} not null references manifests (id) on delete cascade,
+       child ${integer} not null references manifests (id),
+       primary key (manifest, child))${types.clustered}`,
+    `create index manifest_children_child on manifest_children (child)`,
+    `create table manifest_missing (
+       repository ${integer} not null references repositories (id), digest ${text} not null,
+       manifest ${integer} not null references manifests (id) on delete cascade,
+       kind ${text} not null,
+       primary key (repository, digest, manifest, kind))${types.clustered}`,
+    `create index manifest_missing_manifest on manifest_missing (manifest)`,
+  ];
+}
+
+function logTables(types: SqlDialect["types"]): readonly string[] {
+  const { id, integer, text } = types;
+  return [
+    `create table uploads (
+       id ${text} not null primary key, repository ${integer} not null references repositories (id),
+       "offset" ${integer} not null, algorithm ${text} not null, digests_so_far ${text} not null,
+       store_state ${text} not null, writer ${text}, writer_epoch ${integer} not null,
+       writer_until ${integer}, created_at ${integer} not null, updated_at ${integer} not null)`,
+    `create index uploads_updated on uploads (updated_at)`,
+    `create index uploads_repository on uploads (repository)`,
+    `create table changes (
+       seq ${id}, at ${integer} not null, kind ${text} not null, cause ${text} not null,
+       repository_id ${integer} not null, repository ${text} not null, from_repository ${text},
+       digest ${text}, media_type ${text}, size ${integer}, refs ${text}, tag ${text},
+       old_digest ${text}, actor ${text}, request ${text}, version ${integer} not null)`,
+    `create table cursors (
+       reader ${text} not null primary key, written ${integer} not null, synced ${integer} not null)`,
+    `create table leases (
+       name ${text} not null primary key, holder ${text} not null, epoch ${integer} not null,
+       until_at ${integer} not null)`,
+    `create table store (id ${text} not null primary key, epoch ${integer} not null)`,
+  ];
+}

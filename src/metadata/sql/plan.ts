@@ -1,0 +1,39 @@
+/**
+ * Plans: SQL written once for databases that answer at once (SQLite) and those that answer later (PostgreSQL).
+ * A plan is a generator which yields compiled queries and is resumed with their rows; who runs it decides
+ * whether to wait. On SQLite a whole command therefore runs without giving the thread away.
+ */
+import type { Compilable, CompiledQuery } from "kysely";
+
+export interface QueryRows {
+  readonly rows: readonly unknown[];
+  /** Rows that an insert, update or delete without `returning` changed. */
+  readonly changed: number;
+}
+
+export type Plan<T> = Generator<CompiledQuery, T, QueryRows>;
+
+/** All rows of a query. */
+export function* all<T>(query: Compilable<T>): Plan<readonly T[]> {
+  const result: QueryRows = yield query.compile();
+  return result.rows as readonly T[];
+}
+
+/** The first row of a query, if there is one. */
+export function* first<T>(query: Compilable<T>): Plan<T | undefined> {
+  const rows = yield* all(query);
+  return rows[0];
+}
+
+/** The one row that a query must give, such as an insert's `returning`. */
+export function* only<T>(query: Compilable<T>): Plan<T> {
+  const row = yield* first(query);
+  if (row === undefined) throw new Error("a query that must give a row gave none");
+  return row;
+}
+
+/** Runs a statement for its effect; returns how many rows it changed. */
+export function* run(query: Compilable): Plan<number> {
+  const result: QueryRows = yield query.compile();
+  return result.changed;
+}

@@ -1,0 +1,105 @@
+/** One connection to a SQLite database: pragmas, compiled statements, plans run at once. */
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import type { CompiledQuery } from "kysely";
+import type { Plan, QueryRows } from "../sql/plan.ts";
+import type { PreparedQuery } from "../sql/prepared.ts";
+
+/**
+ * How long a connection waits for another process's write transaction. Those last for milliseconds; ten
+ * seconds mean that something is wrong.
+ */
+const busyTimeoutMs = 10_000;
+
+/** Compiled statements kept per connection: all of ours, with room for lists of different lengths. */
+const statementsMax = 200;
+
+/** Page cache of a connection, in KiB: enough for the upper levels of every index of a large registry. */
+const pageCacheKib = 8192;
+
+/** An in-memory database. */
+export const inMemory = ":memory:";
+
+interface Statement {
+  readonly prepared: StatementSync;
+  readonly givesRows: boolean;
+}
+
+export class Connection {
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, Statement>();
+  #synchronous: "full" | "normal" = "full";
+
+  constructor(path: string, options: { readonly readOnly: boolean }) {
+    this.#db = new DatabaseSync(path, {
+      readOnly: options.readOnly,
+      timeout: busyTimeoutMs,
+      enableForeignKeyConstraints: true,
+    });
+    this.#db.exec(`pragma cache_size = -${pageCacheKib}`);
+    if (options.readOnly) return;
+    this.#db.exec("pragma journal_mode = wal");
+    this.#db.exec("pragma synchronous = full");
+    // The writer checkpoints by itself, after it has answered.
+    this.#db.exec("pragma wal_autocheckpoint = 0");
+  }
+
+  exec(statement: string): void {
+    this.#db.exec(statement);
+  }
+
+  /** Whether a commit waits for the disk. Not to be called inside a transaction. */
+  setSynchronous(mode: "full" | "normal"): void {
+    if (this.#synchronous === mode) return;
+    this.#db.exec(`pragma synchronous = ${mode}`);
+    this.#synchronous = mode;
+  }
+
+  get inTransaction(): boolean {
+    return this.#db.isTransaction;
+  }
+
+  /** Runs a plan to its end without giving the thread away. */
+  runPlan<T>(plan: Plan<T>): T {
+    let step = plan.next({ rows: [], changed: 0 });
+    while (step.done !== true) step = plan.next(this.#query(step.value));
+    return step.value;
+  }
+
+  all<P extends Record<string, unknown>, T>(query: PreparedQuery<P, T>, values: P): T[] {
+    const { prepared } = this.#statement(query.sql);
+    return prepared.all(...(query.bind(values) as SQLInputValue[])) as T[];
+  }
+
+  first<P extends Record<string, unknown>, T>(
+    query: PreparedQuery<P, T>,
+    values: P,
+  ): T | undefined {
+    const { prepared } = this.#statement(query.sql);
+    return prepared.get(...(query.bind(values) as SQLInputValue[])) as T | undefined;
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#db.close();
+  }
+
+  #query(query: CompiledQuery): QueryRows {
+    const { prepared, givesRows } = this.#statement(query.sql);
+    const parameters = query.parameters as readonly SQLInputValue[];
+    if (givesRows) return { rows: prepared.all(...parameters), changed: 0 };
+    return { rows: [], changed: Number(prepared.run(...parameters).changes) };
+  }
+
+  #statement(text: string): Statement {
+    const known = this.#statements.get(text);
+    if (known !== undefined) return known;
+    const prepared = this.#db.prepare(text);
+    const statement = { prepared, givesRows: prepared.columns().length > 0 };
+    if (this.#statements.size >= statementsMax) {
+      const oldest = this.#statements.keys().next();
+      if (oldest.done !== true) this.#statements.delete(oldest.value);
+    }
+    this.#statements.set(text, statement);
+    return statement;
+  }
+}

@@ -1,0 +1,34 @@
+/** Our SQL on SQLite. Kysely only builds and compiles here: `connection.ts` runs what it compiled. */
+import {
+  DummyDriver,
+  Kysely,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  sql,
+} from "kysely";
+import type { SqlDialect } from "../sql/dialect.ts";
+import type { Database } from "../sql/schema.ts";
+
+export function sqliteDialect(): SqlDialect {
+  const builder = new Kysely<Database>({
+    dialect: {
+      createAdapter: () => new SqliteAdapter(),
+      createDriver: () => new DummyDriver(),
+      createIntrospector: (db) => new SqliteIntrospector(db),
+      createQueryCompiler: () => new SqliteQueryCompiler(),
+    },
+  });
+  return {
+    builder,
+    now: sql<number>`cast(unixepoch('subsec') * 1000 as integer)`,
+    types: {
+      id: "integer primary key autoincrement",
+      integer: "integer",
+      // SQLite compares text byte by byte unless told otherwise.
+      text: "text",
+      bytes: "blob",
+      clustered: " without rowid",
+    },
+  };
+}

@@ -1,0 +1,185 @@
+/**
+ * The metadata store on SQLite: reads on the calling thread, from a connection that can only read; commands on
+ * a thread of their own, so that waiting for the disk stalls nobody.
+ */
+import { mkdir, open } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Digest } from "../../oci/digest.ts";
+import type { RepositoryName, Tag } from "../../oci/names.ts";
+import type { CommandInput, CommandName, CommandResult } from "../commands.ts";
+import type { ManifestReference, MetadataStore } from "../metadata-store.ts";
+import type {
+  BlobRecord,
+  ChangeRecord,
+  ManifestRecord,
+  Page,
+  ReferrerRecord,
+  UploadRecord,
+} from "../records.ts";
+import {
+  prepareReads,
+  toBlobRecord,
+  toChangeRecord,
+  toManifestRecord,
+  toReferrerRecord,
+  type PreparedReads,
+} from "../sql/reads.ts";
+import { toUploadRecord } from "../sql/upload-commands.ts";
+import { Connection, inMemory } from "./connection.ts";
+import type { PendingCommand } from "./group-commit.ts";
+import { migrate } from "./migrate.ts";
+import { refuseNetworkFilesystem } from "./network-filesystem.ts";
+import { sqliteDialect } from "./sqlite-dialect.ts";
+import { directWriter, ThreadWriter, type Writer } from "./writers.ts";
+
+/** Opens the database, makes it where there is none, and brings it up to date. */
+export async function openSqliteStore(options: {
+  /** A file's path, or `:memory:`. */
+  readonly path: string;
+}): Promise<MetadataStore> {
+  const { path } = options;
+  const dialect = sqliteDialect();
+  if (path !== inMemory) await prepareFolder(dirname(path));
+  const connection = new Connection(path, { readOnly: false });
+  migrate(connection, dialect);
+  const reads = prepareReads(dialect.builder);
+  if (path === inMemory) {
+    return new SqliteStore(connection, reads, directWriter(connection, dialect));
+  }
+  connection.close();
+  const reader = new Connection(path, { readOnly: true });
+  return new SqliteStore(reader, reads, new ThreadWriter(path));
+}
+
+/** Makes the folder, and its entry durable: a database that a power cut takes away was never opened. */
+async function prepareFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await refuseNetworkFilesystem(folder);
+  for (const path of [folder, dirname(folder)]) {
+    const handle = await open(path, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+class SqliteStore implements MetadataStore {
+  readonly name = "sqlite";
+  readonly #reader: Connection;
+  readonly #reads: PreparedReads;
+  readonly #writer: Writer;
+
+  constructor(reader: Connection, reads: PreparedReads, writer: Writer) {
+    this.#reader = reader;
+    this.#reads = reads;
+    this.#writer = writer;
+  }
+
+  async findManifest(
+    repository: RepositoryName,
+    reference: ManifestReference,
+    options: { readonly bytes: boolean },
+  ): Promise<ManifestRecord | undefined> {
+    const reads = this.#reads;
+    const row =
+      "tag" in reference
+        ? this.#reader.first(options.bytes ? reads.manifestBytesByTag : reads.manifestByTag, {
+            repository,
+            tag: reference.tag,
+          })
+        : this.#reader.first(options.bytes ? reads.manifestBytesByDigest : reads.manifestByDigest, {
+            repository,
+            digest: reference.digest,
+          });
+    return row === undefined ? undefined : toManifestRecord(row);
+  }
+
+  async findBlob(repository: RepositoryName, digest: Digest): Promise<BlobRecord | undefined> {
+    const query = digest.startsWith("sha256:") ? this.#reads.blobByDigest : this.#reads.blobByAlias;
+    const row = this.#reader.first(query, { repository, digest });
+    return row === undefined ? undefined : toBlobRecord(row);
+  }
+
+  async findBlobAnywhere(digest: Digest): Promise<BlobRecord | undefined> {
+    const row = this.#reader.first(this.#reads.blobAnywhere, { digest });
+    return row === undefined ? undefined : toBlobRecord(row);
+  }
+
+  async findUpload(repository: RepositoryName, id: string): Promise<UploadRecord | undefined> {
+    const row = this.#reader.first(this.#reads.upload, { repository, id });
+    return row === undefined ? undefined : toUploadRecord(row, repository);
+  }
+
+  async listTags(
+    repository: RepositoryName,
+    options: { readonly after: string; readonly limit: number },
+  ): Promise<Page<Tag> | undefined> {
+    const { after, limit } = options;
+    const rows = this.#reader.all(this.#reads.tags, { repository, after, limit: limit + 1 });
+    if (rows.length === 0) return undefined;
+    const names = rows.flatMap(({ name }) => (name === null ? [] : [name as Tag]));
+    return pageOf(names, limit);
+  }
+
+  async listRepositories(options: {
+    readonly after: string;
+    readonly limit: number;
+  }): Promise<Page<RepositoryName>> {
+    const { after, limit } = options;
+    const rows = this.#reader.all(this.#reads.repositories, { after, limit: limit + 1 });
+    const names = rows.map(({ name }) => name as RepositoryName);
+    return pageOf(names, limit);
+  }
+
+  async listReferrers(
+    repository: RepositoryName,
+    subject: Digest,
+    options: Parameters<MetadataStore["listReferrers"]>[2],
+  ): Promise<Page<ReferrerRecord>> {
+    const { after, artifactType, limit, bytesMax } = options;
+    const places = { repository, subject, after, limit: limit + 1 };
+    const rows =
+      artifactType === undefined
+        ? this.#reader.all(this.#reads.referrers, places)
+        : this.#reader.all(this.#reads.referrersOfType, { ...places, artifactType });
+    let bytes = 0;
+    let fitting = 0;
+    for (const row of rows) {
+      bytes += descriptorBytesMax + (row.annotations?.length ?? 0);
+      if (fitting > 0 && bytes > bytesMax) break;
+      fitting += 1;
+    }
+    const records = rows.slice(0, Math.min(fitting, limit)).map(toReferrerRecord);
+    return { items: records, more: records.length < rows.length };
+  }
+
+  async listChanges(options: {
+    readonly after: number;
+    readonly limit: number;
+  }): Promise<readonly ChangeRecord[]> {
+    return this.#reader.all(this.#reads.changes, { ...options }).map(toChangeRecord);
+  }
+
+  async execute<K extends CommandName>(
+    name: K,
+    input: CommandInput<K>,
+  ): Promise<CommandResult<K>> {
+    const outcome = await this.#writer.execute({ name, input } as PendingCommand);
+    if (!outcome.ok) throw outcome.error;
+    return outcome.result as CommandResult<K>;
+  }
+
+  async close(): Promise<void> {
+    await this.#writer.close();
+    this.#reader.close();
+  }
+}
+
+/** A descriptor without its annotations, in bytes of JSON: digest, size, two media types of usual length. */
+const descriptorBytesMax = 512;
+
+function pageOf<T>(items: readonly T[], limit: number): Page<T> {
+  return { items: items.slice(0, limit), more: items.length > limit };
+}

@@ -1,0 +1,73 @@
+/**
+ * The thread that owns the write connection. Whatever has arrived while the disk was busy is one group; answers go
+ * out after the sync, and only then, if the log has grown, comes a checkpoint.
+ */
+import { statSync } from "node:fs";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { Connection } from "./connection.ts";
+import { runGroup, type CommandOutcome, type PendingCommand } from "./group-commit.ts";
+import { sqliteDialect } from "./sqlite-dialect.ts";
+
+/** Commands in one transaction: more would only make the first of them wait. */
+const groupMax = 256;
+
+/** The write-ahead log is copied into the database when it is larger than this many bytes. */
+const checkpointBytes = 8 * 1024 * 1024;
+
+export interface WriterRequest {
+  readonly id: number;
+  readonly command: PendingCommand;
+}
+
+export interface WriterAnswer {
+  readonly id: number;
+  readonly outcome: CommandOutcome;
+}
+
+/** From the store: commands, or `close`. To the store: answers in groups, then `closed`. */
+export type ToWriter = readonly WriterRequest[] | "close";
+export type FromWriter = readonly WriterAnswer[] | "closed";
+
+function start(path: string): void {
+  const port = parentPort;
+  if (port === null) throw new Error("this module is a worker thread");
+  const dialect = sqliteDialect();
+  const connection = new Connection(path, { readOnly: false });
+
+  const checkpointIfLarge = (): void => {
+    const log = statSync(`${path}-wal`, { throwIfNoEntry: false });
+    if (log !== undefined && log.size > checkpointBytes) {
+      connection.exec("pragma wal_checkpoint(passive)");
+    }
+  };
+
+  const runAll = (waiting: readonly WriterRequest[]): void => {
+    for (let at = 0; at < waiting.length; at += groupMax) {
+      const group = waiting.slice(at, at + groupMax);
+      const commands = group.map(({ command }) => command);
+      const outcomes = runGroup(connection, dialect, commands);
+      const answers = group.map(({ id }, index) => ({ id, outcome: outcomes[index] }));
+      port.postMessage(answers);
+    }
+    checkpointIfLarge();
+  };
+
+  port.on("message", (message: ToWriter) => {
+    const waiting: WriterRequest[] = [];
+    let closing = false;
+    let next: ToWriter | undefined = message;
+    while (next !== undefined) {
+      if (next === "close") closing = true;
+      else waiting.push(...next);
+      next = (receiveMessageOnPort(port) as { message: ToWriter } | undefined)?.message;
+    }
+    runAll(waiting);
+    if (!closing) return;
+    connection.exec("pragma wal_checkpoint(truncate)");
+    connection.close();
+    port.postMessage("closed" satisfies FromWriter);
+    port.close();
+  });
+}
+
+start((workerData as { readonly path: string }).path);

@@ -1,0 +1,76 @@
+/** The access log: Apache's combined format, on stdout, written in batches. */
+import pino from "pino";
+
+export interface AccessEntry {
+  readonly remoteAddress: string | undefined;
+  readonly method: string;
+  /** Path and query as they were sent. */
+  readonly target: string;
+  readonly status: number;
+  /** Bytes of the answer's body. */
+  readonly bytes: string;
+  readonly referer: string | null;
+  readonly userAgent: string | null;
+}
+
+export interface AccessLog {
+  write(entry: AccessEntry): void;
+  /** Writes what is waiting. */
+  close(): void;
+}
+
+/** File descriptor 1. */
+const stdout = 1;
+
+/** A batch is written when it has so many bytes, or after this time: whichever is first. */
+const batchBytes = 8 * 1024;
+const batchMs = 200;
+
+export function createAccessLog(now: () => number): AccessLog {
+  const out = pino.destination({
+    dest: stdout,
+    sync: false,
+    minLength: batchBytes,
+    periodicFlush: batchMs,
+  });
+  const clock = new ClfClock();
+  return {
+    write: (entry) => void out.write(formatEntry(entry, clock.format(now()))),
+    close: () => out.flushSync(),
+  };
+}
+
+/** An empty referer is `""`, as in Distribution. */
+export function formatEntry(entry: AccessEntry, time: string): string {
+  const { bytes, method, referer, remoteAddress, status, target, userAgent } = entry;
+  const request = escape(`${method} ${target} HTTP/1.1`);
+  const from = `"${escape(referer ?? "")}" "${escape(userAgent ?? "")}"`;
+  return `${remoteAddress ?? "-"} - - [${time}] "${request}" ${status} ${bytes} ${from}\n`;
+}
+
+const special = /["\\\u0000-\u001f\u007f-\uffff]/;
+
+/** A client's text must not end its field or its line. */
+function escape(text: string): string {
+  return special.test(text) ? JSON.stringify(text).slice(1, -1) : text;
+}
+
+const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+
+/** Common log format's time, made once a second. UTC. */
+class ClfClock {
+  #second = -1;
+  #text = "";
+
+  format(atMs: number): string {
+    const second = Math.floor(atMs / 1000);
+    if (second === this.#second) return this.#text;
+    const date = new Date(second * 1000);
+    const two = (n: number): string => String(n).padStart(2, "0");
+    const day = `${two(date.getUTCDate())}/${months[date.getUTCMonth()] ?? ""}`;
+    const time = [date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()].map(two);
+    this.#second = second;
+    this.#text = `${day}/${date.getUTCFullYear()}:${time.join(":")} +0000`;
+    return this.#text;
+  }
+}

@@ -1,0 +1,124 @@
+/** Pulling, checking, mounting and deleting blobs. spec: end-2, end-10, end-11. */
+import type { Digest } from "../oci/digest.ts";
+import { OciError } from "../oci/errors.ts";
+import type { RepositoryName } from "../oci/names.ts";
+import type { BlobRecord, Origin } from "../metadata/records.ts";
+import type { BlobKey, ByteSpan, OpenedBlob } from "../storage/blob-store.ts";
+import type { RegistryContext } from "./context.ts";
+import { promiseBlob } from "./promises.ts";
+
+/** A blob that a repository may serve. */
+export interface Blob {
+  readonly repository: RepositoryName;
+  /** The digest it was asked for by; its content has others too. */
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly key: BlobKey;
+}
+
+export class Blobs {
+  readonly #ctx: RegistryContext;
+
+  constructor(ctx: RegistryContext) {
+    this.#ctx = ctx;
+  }
+
+  /** What a pull is about to read. Nothing is promised. */
+  async find(repository: RepositoryName, digest: Digest): Promise<Blob> {
+    return toBlob(repository, digest, await this.#record(repository, digest));
+  }
+
+  /** Whether the blob is there, as a promise that it stays for the grace (invariant I4). */
+  async check(repository: RepositoryName, digest: Digest): Promise<Blob> {
+    const record = await this.#record(repository, digest);
+    if (!(await promiseBlob(this.#ctx, record))) throw blobUnknown(digest);
+    return toBlob(repository, digest, record);
+  }
+
+  /**
+   * Opens a blob's bytes, or a span of them. A row whose bytes are gone is looked at once more, since a committer or
+   * a collector may be moving them; then it is `missing`, so that the next push brings them back.
+   */
+  async open(
+    blob: Blob,
+    options: { readonly span?: ByteSpan; readonly signal: AbortSignal },
+  ): Promise<OpenedBlob> {
+    const { store, metadata } = this.#ctx;
+    const opened = await store.open(blob.key, options);
+    if (opened !== undefined) return opened;
+    const record = await this.#record(blob.repository, blob.digest);
+    const again = await store.open(record.key, options);
+    if (again !== undefined) return again;
+    await metadata.execute("markBlobMissing", { blobId: record.blobId });
+    this.#ctx.report(`the bytes of blob ${record.digest} are missing`, undefined);
+    throw blobUnknown(blob.digest);
+  }
+
+  /** Links a blob from another repository, or from any. `undefined` when it cannot be mounted. */
+  async mount(
+    repository: RepositoryName,
+    mount: { readonly digest: Digest; readonly from?: RepositoryName; readonly origin: Origin },
+  ): Promise<Blob | undefined> {
+    const { metadata, store, settings } = this.#ctx;
+    const { digest, from, origin } = mount;
+    const source =
+      from === undefined
+        ? await metadata.findBlobAnywhere(digest)
+        : await metadata.findBlob(from, digest);
+    if (source === undefined) return undefined;
+    // A mount relies on bytes that nobody has read for long: it looks before it promises (invariant I1).
+    const stored = await store.stat(source.key);
+    if (stored?.size !== source.size) return undefined;
+    const mounted = await metadata.execute("mountBlob", {
+      repository,
+      digest,
+      graceMs: settings.graceMs,
+      origin,
+      ...(from === undefined ? {} : { from }),
+    });
+    return mounted.outcome === "mounted" ? toBlob(repository, digest, mounted.blob) : undefined;
+  }
+
+  async delete(repository: RepositoryName, digest: Digest, origin: Origin): Promise<void> {
+    const { metadata, settings } = this.#ctx;
+    if (!settings.deleteEnabled) throw deletionDisabled();
+    const done = await metadata.execute("deleteBlob", {
+      repository,
+      digest,
+      force: settings.deleteReferenced === "allow",
+      graceMs: settings.graceMs,
+      origin,
+    });
+    if (done.outcome === "unknown") throw blobUnknown(digest);
+    if (done.outcome === "referenced") throw stillReferenced("blob", done.manifests);
+  }
+
+  async #record(repository: RepositoryName, digest: Digest): Promise<BlobRecord> {
+    const record = await this.#ctx.metadata.findBlob(repository, digest);
+    if (record === undefined) throw blobUnknown(digest);
+    return record;
+  }
+}
+
+function toBlob(repository: RepositoryName, digest: Digest, record: BlobRecord): Blob {
+  return { repository, digest, size: record.size, key: record.key };
+}
+
+function blobUnknown(digest: Digest): OciError {
+  return new OciError("BLOB_UNKNOWN", { detail: digest });
+}
+
+export function deletionDisabled(): OciError {
+  return new OciError("UNSUPPORTED", {
+    message: "deletion is switched off; storage.delete.enabled switches it on",
+  });
+}
+
+/** Deleting it would leave manifests that refer to nothing (invariant I2). */
+export function stillReferenced(what: "blob" | "manifest", manifests: readonly Digest[]): OciError {
+  return new OciError("UNSUPPORTED", {
+    message: `the ${what} is in use: delete the manifests that refer to it first`,
+    detail: { manifests },
+  });
+}

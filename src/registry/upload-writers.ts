@@ -1,0 +1,178 @@
+/**
+ * One writer per upload (invariant I6). In this process a new writer aborts the one before and waits for its last
+ * write; between processes the lease in the metadata decides, and whoever takes over from a process that
+ * may still be alive continues in a copy, so that late writes land in nothing.
+ */
+import type { UploadAppended } from "../metadata/commands.ts";
+import type { UploadRecord } from "../metadata/records.ts";
+import type { RepositoryName } from "../oci/names.ts";
+import type { StoredUpload } from "../storage/blob-store.ts";
+import type { RegistryContext } from "./context.ts";
+import { UploadConflict, uploadUnknown } from "./upload-errors.ts";
+
+interface ActiveWriter {
+  readonly abort: AbortController;
+  readonly done: Promise<void>;
+}
+
+/** A writer's hold on an upload: everything it writes goes through here. */
+export interface UploadLease {
+  readonly record: UploadRecord;
+  readonly epoch: number;
+  /** Where the store keeps the bytes. */
+  readonly stored: StoredUpload;
+  /** Aborts when another writer takes over, the lease is lost, or the client has gone. */
+  readonly signal: AbortSignal;
+}
+
+export class UploadWriters {
+  readonly #ctx: RegistryContext;
+  readonly #active = new Map<string, ActiveWriter>();
+
+  constructor(ctx: RegistryContext) {
+    this.#ctx = ctx;
+  }
+
+  /** Runs `write` as the upload's only writer. */
+  async write<T>(
+    upload: { readonly repository: RepositoryName; readonly id: string },
+    signal: AbortSignal,
+    write: (lease: UploadLease) => Promise<T>,
+  ): Promise<T> {
+    return await this.#alone(upload.id, async (abort) => {
+      const lease = await this.#acquire(upload, AbortSignal.any([signal, abort.signal]));
+      return await this.#renewing(lease, abort, write);
+    });
+  }
+
+  /** Runs `write` on an upload that was created with its lease held. */
+  async writeNew<T>(
+    record: UploadRecord,
+    signal: AbortSignal,
+    write: (lease: UploadLease) => Promise<T>,
+  ): Promise<T> {
+    return await this.#alone(record.id, async (abort) => {
+      const lease = toLease(record, record.state, AbortSignal.any([signal, abort.signal]));
+      return await this.#renewing(lease, abort, write);
+    });
+  }
+
+  /** Ends whoever writes to the upload in this process, and waits for its last write. */
+  async stop(id: string): Promise<void> {
+    await this.#alone(id, async () => undefined);
+  }
+
+  async #alone<T>(id: string, run: (abort: AbortController) => Promise<T>): Promise<T> {
+    const before = this.#active.get(id);
+    const { promise: done, resolve: finish } = Promise.withResolvers<void>();
+    const mine: ActiveWriter = { abort: new AbortController(), done };
+    this.#active.set(id, mine);
+    try {
+      before?.abort.abort(new Error("another request writes to this upload"));
+      await before?.done;
+      return await run(mine.abort);
+    } finally {
+      if (this.#active.get(id) === mine) this.#active.delete(id);
+      finish();
+    }
+  }
+
+  async #acquire(
+    upload: { readonly repository: RepositoryName; readonly id: string },
+    signal: AbortSignal,
+  ): Promise<UploadLease> {
+    const { metadata, settings, store, writer } = this.#ctx;
+    const done = await metadata.execute("acquireUpload", {
+      ...upload,
+      writer,
+      leaseMs: settings.uploadLeaseMs,
+    });
+    if (done.outcome === "unknown") throw uploadUnknown(upload.id);
+    if (done.outcome === "busy") {
+      const { offset, retryAfterMs } = done;
+      const message = "another request writes to this upload";
+      throw new UploadConflict(message, { id: upload.id, offset }, retryAfterMs);
+    }
+    const { upload: record, previousWriter } = done;
+    if (previousWriter === undefined) return toLease(record, record.state, signal);
+    const from = { id: record.id, state: record.state };
+    const state = await store.create(record.id, { from, size: record.offset });
+    const lease = toLease(record, state, signal);
+    const { digestsSoFar, offset } = record;
+    await this.save(lease, { offset, digestsSoFar, state }, "keep");
+    await store.abort(from);
+    return lease;
+  }
+
+  /** Records what an append left. A lease that was lost in the meantime is a conflict. */
+  async save(
+    lease: UploadLease,
+    appended: UploadAppended,
+    next: "keep" | "release",
+  ): Promise<void> {
+    const { epoch, record } = lease;
+    const { metadata } = this.#ctx;
+    const done = await metadata.execute("saveUpload", {
+      id: record.id,
+      epoch,
+      lease: next,
+      appended,
+    });
+    if (done.outcome === "lost") throw leaseLost(record);
+  }
+
+  /** Whether the lease is still held; if so, it goes on. */
+  async renew({ epoch, record }: UploadLease): Promise<boolean> {
+    const { metadata, settings } = this.#ctx;
+    const lease = { forMs: settings.uploadLeaseMs };
+    const done = await metadata.execute("saveUpload", { id: record.id, epoch, lease });
+    return done.outcome === "saved";
+  }
+
+  /** Prolongs the lease while `write` works; when it is lost, `write` is aborted. */
+  async #renewing<T>(
+    lease: UploadLease,
+    abort: AbortController,
+    write: (lease: UploadLease) => Promise<T>,
+  ): Promise<T> {
+    const { record } = lease;
+    const renew = async (): Promise<void> => {
+      try {
+        if (!(await this.renew(lease))) abort.abort(leaseLost(record));
+      } catch (error) {
+        this.#ctx.report(`the lease of upload ${record.id} could not be renewed`, error);
+      }
+    };
+    const timer = setInterval(() => void renew(), this.#ctx.settings.uploadLeaseMs / 3);
+    timer.unref();
+    try {
+      return await write(lease);
+    } catch (error) {
+      await this.#release(lease);
+      throw error;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  /** After a failure the next writer need not wait for the lease to run out. */
+  async #release({ epoch, record }: UploadLease): Promise<void> {
+    const { metadata, report } = this.#ctx;
+    try {
+      await metadata.execute("saveUpload", { id: record.id, epoch, lease: "release" });
+    } catch (error) {
+      report(`the lease of upload ${record.id} could not be given back`, error);
+    }
+  }
+}
+
+export function leaseLost(record: UploadRecord): UploadConflict {
+  return new UploadConflict("another request took this upload over", {
+    id: record.id,
+    offset: record.offset,
+  });
+}
+
+function toLease(record: UploadRecord, state: string, signal: AbortSignal): UploadLease {
+  return { record, epoch: record.writerEpoch, stored: { id: record.id, state }, signal };
+}
