@@ -10,6 +10,7 @@
  */
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName, Tag } from "../oci/names.ts";
+import type { ManifestReference } from "../oci/reference.ts";
 import type { CommandInput, CommandName, CommandResult } from "./commands.ts";
 import type {
   BlobRecord,
@@ -19,8 +20,6 @@ import type {
   ReferrerRecord,
   UploadRecord,
 } from "./records.ts";
-
-export type ManifestReference = { readonly tag: Tag } | { readonly digest: Digest };
 
 export interface MetadataStore {
   /** For errors, logs and metrics: `sqlite`, ... */

@@ -40,7 +40,6 @@ const absoluteForm = /^https?:\/\/([^/?#]*)(.*)$/is;
 const plainPath = /^[A-Za-z0-9\-._~!$&'()*+,;=:@/]*$/;
 const pathCharacters = /^[A-Za-z0-9\-._~!$&'()*+,;=:@/%]*$/;
 const dotSegment = /\/(?:\.|%2e){1,2}(?:\/|$)/i;
-const brokenEscape = /%(?![0-9A-Fa-f]{2})/;
 /** An encoded slash, backslash, NUL or other control character. */
 const forbiddenEscape = /%(?:2f|5c|[01][0-9a-f]|7f)/i;
 
@@ -49,8 +48,18 @@ function pathProblem(path: string): string | undefined {
   if (path.includes("/.") && dotSegment.test(path)) return "the path has a dot segment";
   if (plainPath.test(path)) return undefined;
   if (!pathCharacters.test(path)) return "the path has a character that must be percent-encoded";
-  if (brokenEscape.test(path)) return "the path has an invalid percent escape";
+  if (!isDecodable(path)) return "the path has an invalid percent escape";
   if (forbiddenEscape.test(path)) return "the path has an encoded slash or control character";
   if (dotSegment.test(path)) return "the path has a dot segment";
   return undefined;
+}
+
+/** Whether every percent sign begins an escape, and the escapes are UTF-8. */
+function isDecodable(path: string): boolean {
+  try {
+    decodeURIComponent(path);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,5 +1,6 @@
 /** The files of uploads: each is written by one writer at a time, which makes it durable before it answers. */
 import { constants } from "node:fs";
+import type { Stats } from "node:fs";
 
 import { StorageError } from "./blob-store.ts";
 import type { AppendOptions, StoredUpload } from "./blob-store.ts";
@@ -29,17 +30,14 @@ export class UploadFiles {
     upload: StoredUpload,
     body: ReadableStream<Uint8Array>,
     options: AppendOptions,
-  ): Promise<Written> {
-    const path = this.#paths.upload(upload);
-    const first = options.offset === 0;
-    // Only the very first append makes the file: a late writer must not bring back what was dropped.
-    const opening = first ? this.#make(path, 0) : this.#calls.open(path, constants.O_WRONLY);
-    const fd = await opening.catch((error: unknown) => refuse(body, error));
+  ): Promise<Written & { readonly state: string }> {
+    const writing = this.#openForWriting(upload, options.offset);
+    const { fd, state } = await writing.catch((error: unknown) => refuse(body, error));
     try {
-      await this.#cut(fd, options.offset).catch((error: unknown) => refuse(body, error));
       const written = await writeBody(this.#calls, fd, body, options);
+      const first = options.offset === 0;
       await Promise.all([this.#calls.fdatasync(fd), first ? this.#syncFolder() : undefined]);
-      return written;
+      return { ...written, state };
     } finally {
       await this.#calls.close(fd);
     }
@@ -57,6 +55,27 @@ export class UploadFiles {
       const target = this.#paths.upload({ id, state });
       if (await done(this.#copy(source, target, size), "EEXIST")) return state;
     }
+  }
+
+  async #openForWriting(
+    { id, state }: StoredUpload,
+    offset: number,
+  ): Promise<{ readonly fd: number; readonly state: string }> {
+    const path = this.#paths.upload({ id, state });
+    // Only the very first append makes the file: a late writer must not bring back what was dropped.
+    const fd = await (offset === 0 ? this.#make(path, 0) : this.#calls.open(path, constants.O_WRONLY));
+    try {
+      const { nlink } = await this.#cut(fd, offset);
+      if (nlink === 1) return { fd, state };
+    } catch (error) {
+      await this.#calls.close(fd);
+      throw error;
+    }
+    // The upload was committed, and its file is the content as well, which nobody may change.
+    await this.#calls.close(fd);
+    const copied = await this.takeOver(id, { id, state }, offset);
+    await done(this.#calls.unlink(path), "ENOENT");
+    return await this.#openForWriting({ id, state: copied }, offset);
   }
 
   async #copy(source: string, target: string, size: number): Promise<void> {
@@ -94,13 +113,16 @@ export class UploadFiles {
     }
   }
 
-  /** Drops what lies at `size` or beyond it. A file that is shorter has lost bytes. */
-  async #cut(fd: number, size: number): Promise<void> {
+  /**
+   * Drops what lies at `size` or beyond it, unless the file has another name. A file that is shorter has lost bytes.
+   */
+  async #cut(fd: number, size: number): Promise<Stats> {
     const found = await this.#calls.fstat(fd);
     if (found.size < size) {
       throw new StorageError("filesystem", `an upload has ${found.size} bytes and not ${size}`);
     }
-    if (found.size > size) await this.#calls.ftruncate(fd, size);
+    if (found.size > size && found.nlink === 1) await this.#calls.ftruncate(fd, size);
+    return found;
   }
 
   async #make(path: string, flags: number): Promise<number> {

@@ -100,8 +100,8 @@ class FilesystemStore implements BlobStore {
     options: AppendOptions,
   ): Promise<AppendResult> {
     const written = this.#uploads.append(upload, body, options);
-    const { size, interruption } = await wrapped("an upload cannot be written", written);
-    const result: AppendResult = { size, state: upload.state };
+    const { size, state, interruption } = await wrapped("an upload cannot be written", written);
+    const result: AppendResult = { size, state };
     if (interruption !== undefined) throw new UploadInterrupted(result, interruption);
     return result;
   }

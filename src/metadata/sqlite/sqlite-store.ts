@@ -7,7 +7,8 @@ import { dirname } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
 import type { RepositoryName, Tag } from "../../oci/names.ts";
 import type { CommandInput, CommandName, CommandResult } from "../commands.ts";
-import type { ManifestReference, MetadataStore } from "../metadata-store.ts";
+import type { ManifestReference } from "../../oci/reference.ts";
+import type { MetadataStore } from "../metadata-store.ts";
 import type {
   BlobRecord,
   ChangeRecord,
