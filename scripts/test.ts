@@ -54,7 +54,7 @@ process.execve(process.execPath, [
 ]);
 
 function testFiles({ include, exclude }: Suite): readonly string[] {
-  const files = globSync(include, { exclude }).sort();
+  const files = globSync(include, { exclude }).toSorted();
   if (files.length === 0) throw new Error(`No test file matches ${include}`);
   return files;
 }
