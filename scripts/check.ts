@@ -1,6 +1,6 @@
 /**
- * Everything that can be said about the code without running it: types, lint, format, what is unused.
- * All of them run, also when an earlier one has found something.
+ * Everything that can be said about the code without running it: types, lint, format, what is
+ * unused. All of them run, also when an earlier one has found something.
  */
 import { spawnSync } from "node:child_process";
 import { performance } from "node:perf_hooks";

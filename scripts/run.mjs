@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Runs a tool of the project (`node`, `tsc`, ...) under the Node that package.json pins, and first installs
-// what package-lock.json names, if that is missing or out of date. So `npm start` and `npm test` need
-// nothing but npm. This file itself must run on the machine's own Node, 18 or later.
+// Runs a tool of the project (`node`, `tsc`, ...) under the Node that package.json pins, and first
+// installs what package-lock.json names, if that is missing or out of date. So `npm start` and `npm
+// test` need nothing but npm. This file itself must run on the machine's own Node, 18 or later.
 //
 //     node scripts/run.mjs <tool> [arguments]
 import { spawn, spawnSync } from "node:child_process";
@@ -29,8 +29,8 @@ function main([tool, ...args]) {
 }
 
 /**
- * Whether node_modules holds what the lock file names. npm keeps its own list of what it installed in
- * node_modules, and writes it last: an install that was cut short has none.
+ * Whether node_modules holds what the lock file names. npm keeps its own list of what it installed
+ * in node_modules, and writes it last: an install that was cut short has none.
  */
 function isInstalled() {
   const installed = readLock(join(MODULES, ".package-lock.json"));
@@ -69,7 +69,10 @@ function install() {
   if (status !== 0) fail("npm ci failed, see above");
 }
 
-/** The pinned Node, or the machine's own where that is as new and the pinned one could not be installed. */
+/**
+ * The pinned Node, or the machine's own where that is as new and the pinned one could not be
+ * installed.
+ */
 function findNode() {
   if (existsSync(PINNED_NODE)) return PINNED_NODE;
   const pinned = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")).devDependencies.node;

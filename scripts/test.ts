@@ -1,6 +1,6 @@
 /**
- * Runs a suite with Node's own test runner. Files and options (`--name=value`) of `node --test` may follow;
- * given files run instead of the suite's.
+ * Runs a suite with Node's own test runner. Files and options (`--name=value`) of `node --test` may
+ * follow; given files run instead of the suite's.
  *
  *     npm test -- test/oci/digest.test.ts --test-name-pattern=sha512
  */

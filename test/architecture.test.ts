@@ -1,6 +1,7 @@
 /**
- * The layers, as a table: who may import whom. Arrows point inward only, `oci` <- ports <- `registry` <- `http`;
- * see ARCHITECTURE.md. A new import that fails here is a question to the design, not to this table.
+ * The layers, as a table: who may import whom. Arrows point inward only, `oci` <- ports <-
+ * `registry` <- `http`; see ARCHITECTURE.md. A new import that fails here is a question to the
+ * design, not to this table.
  */
 import assert from "node:assert/strict";
 import { isBuiltin } from "node:module";
@@ -23,9 +24,10 @@ const metadataPort = [
 ] as const;
 
 /**
- * Files and folders below src/, and what each may import besides its own folder: files and folders below
- * src/, packages, Node's modules. The longest key that fits a file counts. `x*`: all that begins so.
- * `type x`: types only. `lazy x`: only by `import()`, so that it costs nobody who does not ask for it.
+ * Files and folders below src/, and what each may import besides its own folder: files and folders
+ * below src/, packages, Node's modules. The longest key that fits a file counts. `x*`: all that
+ * begins so. `type x`: types only. `lazy x`: only by `import()`, so that it costs nobody who does
+ * not ask for it.
  */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   oci: [],

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseSync, Visitor, type ParseResult, type VisitorObject } from "oxc-parser";
+import { parseSync, Visitor, type Program, type VisitorObject } from "oxc-parser";
 
 const root = join(import.meta.dirname, "..");
 
@@ -11,7 +11,9 @@ export interface SourceFile {
   readonly path: string;
   readonly text: string;
   readonly lines: readonly string[];
-  readonly parsed: ParseResult;
+  /** Where each line begins in the text. */
+  readonly lineStarts: readonly number[];
+  readonly program: Program;
 }
 
 /** Every TypeScript and JavaScript file in these folders, by path. */
@@ -23,10 +25,11 @@ export function readSources(...folders: readonly string[]): readonly SourceFile[
 }
 
 export function parse(path: string, text: string): SourceFile {
-  const parsed = parseSync(path, text);
-  const [error] = parsed.errors;
+  const { program, errors } = parseSync(path, text);
+  const [error] = errors;
   if (error !== undefined) throw new Error(`${path}: ${error.message}`);
-  return { path, text, lines: text.split("\n"), parsed };
+  const lineStarts = [0, ...Array.from(text.matchAll(/\n/g), ({ index }) => index + 1)];
+  return { path, text, lines: text.split("\n"), lineStarts, program };
 }
 
 export function readJson(path: string): unknown {
@@ -34,16 +37,18 @@ export function readJson(path: string): unknown {
 }
 
 export function visit(file: SourceFile, visitor: VisitorObject): void {
-  new Visitor(visitor).visit(file.parsed.program);
+  new Visitor(visitor).visit(file.program);
 }
 
 /** The line, counted from one, of an offset in the file's text. */
-export function lineAt(file: SourceFile, offset: number): number {
-  let line = 1;
-  for (let at = file.text.indexOf("\n"); at !== -1 && at < offset; line += 1) {
-    at = file.text.indexOf("\n", at + 1);
+export function lineAt({ lineStarts }: SourceFile, offset: number): number {
+  let [low, high] = [0, lineStarts.length];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if ((lineStarts[middle] ?? 0) <= offset) low = middle;
+    else high = middle;
   }
-  return line;
+  return low + 1;
 }
 
 /** Fails with all that was found, one a line. */
