@@ -27,9 +27,9 @@ export class Connection {
     socket.on("close", () => clearTimeout(this.#timer));
   }
 
-  /** Whether the answer in flight is the last one here, and says so. */
-  get isLast(): boolean {
-    return this.#isLast;
+  /** Whether the answer to `request` is the last thing sent here, and says so. */
+  endsWith(request: NodeRequest): boolean {
+    return this.#isLast && this.#failure === undefined && this.#inFlight.at(-1) === request;
   }
 
   get inFlightCount(): number {
@@ -73,7 +73,7 @@ export class Connection {
   }
 
   cameInTime(): void {
-    clearTimeout(this.#timer);
+    if (!this.#isLast) clearTimeout(this.#timer);
   }
 
   /** A host that was good is not checked again for each request. */

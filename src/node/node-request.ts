@@ -135,7 +135,7 @@ export class NodeRequest implements IncomingRequest {
     });
     if (this.#incoming.complete) return;
     connection.expectSoon();
-    if (!connection.isLast) this.#incoming.once("end", () => connection.cameInTime());
+    this.#incoming.once("end", () => connection.cameInTime());
   }
 
   get #framing(): "none" | "sized" | "chunked" {

@@ -21,7 +21,7 @@ export async function sendAnswer(
   }
   const { remainder } = request;
   if (remainder === "large") connection.endLingering();
-  if (connection.isLast) response.shouldKeepAlive = false;
+  if (connection.endsWith(request)) response.shouldKeepAlive = false;
   const isBodiless = request.method === "HEAD" || status === 204 || status === 304;
   const { lines, contentLength } = headLines(answer, isBodiless);
   try {

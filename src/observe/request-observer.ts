@@ -42,11 +42,14 @@ export function createRequestObserver(sinks: {
   };
 }
 
-/** Pulls are told at debug level only: the access log has them. */
-function levelOf({ method, status }: ObservedRequest): "debug" | "info" | "error" {
+/**
+ * What changed and what was refused is told at info level; pulls, and the steps of an upload, at debug level: the access
+ * log has them all.
+ */
+function levelOf({ handler, method, status }: ObservedRequest): "debug" | "info" | "error" {
   if (status >= 500) return "error";
-  const isRead = method === "GET" || method === "HEAD";
-  return isRead ? "debug" : "info";
+  if (method === "GET" || method === "HEAD") return "debug";
+  return status >= 400 || method === "DELETE" || handler === "manifest" ? "info" : "debug";
 }
 
 function messageOf({ error, status }: ObservedRequest): string {

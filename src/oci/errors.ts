@@ -152,7 +152,10 @@ export interface OciErrorOptions extends ErrorOptions {
   readonly status?: number;
 }
 
-/** Something to tell the client. Match on `code`. */
+/**
+ * Something to tell the client. Match on `code`. It has no stack: a HEAD that finds nothing is everyday business,
+ * and writing the stack down would cost more than the rest of the request.
+ */
 export class OciError extends Error {
   override readonly name = "OciError";
   readonly code: ErrorCode;
@@ -160,7 +163,10 @@ export class OciError extends Error {
   readonly detail: unknown;
 
   constructor(code: ErrorCode, options: OciErrorOptions = {}) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(options.message ?? errorCatalogue[code].message, options);
+    Error.stackTraceLimit = stackTraceLimit;
     this.code = code;
     this.status = options.status ?? errorCatalogue[code].status;
     this.detail = options.detail;
