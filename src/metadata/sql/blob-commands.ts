@@ -5,6 +5,7 @@ import type { BlobKey } from "../../storage/blob-store.ts";
 import type { CommandInput, CommandResult } from "../commands.ts";
 import { ensureRepository, findRepository, recordChange, type CommandContext } from "./context.ts";
 import { all, first, only, run, type Plan } from "./plan.ts";
+import { statement } from "./prepared.ts";
 import type { Database } from "./schema.ts";
 import type { Selectable } from "kysely";
 
@@ -16,21 +17,53 @@ const blobMediaType = "application/octet-stream";
 /** How many manifests an answer names that refuse a deletion: enough to act on, bounded. */
 const namedReferrersMax = 100;
 
+const blobByDigest = statement((db, place: { digest: string }) =>
+  db.selectFrom("blobs").selectAll().where("digest", "=", place.digest),
+);
+
+const blobByAlias = statement((db, place: { digest: string }) =>
+  db
+    .selectFrom("blob_aliases")
+    .innerJoin("blobs", "blobs.id", "blob_aliases.blob")
+    .selectAll("blobs")
+    .where("blob_aliases.digest", "=", place.digest),
+);
+
 /** The blob row of a digest, whatever its algorithm. */
 export function* findBlobRow(ctx: CommandContext, digest: Digest): Plan<BlobRow | undefined> {
-  const { db } = ctx;
-  const canonical = yield* first(
-    db.selectFrom("blobs").selectAll().where("digest", "=", digest),
-  );
+  const canonical = yield* first(blobByDigest(ctx, { digest }));
   if (canonical !== undefined || digest.startsWith("sha256:")) return canonical;
-  return yield* first(
-    db
-      .selectFrom("blob_aliases")
-      .innerJoin("blobs", "blobs.id", "blob_aliases.blob")
-      .selectAll("blobs")
-      .where("blob_aliases.digest", "=", digest),
-  );
+  return yield* first(blobByAlias(ctx, { digest }));
 }
+
+interface LinkPlaces extends Record<string, unknown> {
+  repository: number;
+  blob: number;
+  now: number;
+  reviewAfter: number;
+}
+
+const insertLink = statement((db, place: LinkPlaces) =>
+  db
+    .insertInto("repository_blobs")
+    .values({
+      repository: place.repository,
+      blob: place.blob,
+      linked_at: place.now,
+      review_after: place.reviewAfter,
+    })
+    .onConflict((conflict) =>
+      conflict.columns(["repository", "blob"]).doUpdateSet({ review_after: place.reviewAfter }),
+    ),
+);
+
+const manifestsWaitingFor = statement((db, place: { repository: number; digest: string }) =>
+  db
+    .selectFrom("manifest_missing")
+    .selectAll()
+    .where("repository", "=", place.repository)
+    .where("digest", "=", place.digest),
+);
 
 /**
  * Links a blob into a repository, or renews the link's promise; and gives it to those manifests of the repository
@@ -46,27 +79,12 @@ function* linkBlob(
   },
 ): Plan<void> {
   const { db, now } = ctx;
-  const reviewAfter = now + link.graceMs;
-  yield* run(
-    db
-      .insertInto("repository_blobs")
-      .values({
-        repository: link.repository,
-        blob: link.blob,
-        linked_at: now,
-        review_after: reviewAfter,
-      })
-      .onConflict((conflict) =>
-        conflict.columns(["repository", "blob"]).doUpdateSet({ review_after: reviewAfter }),
-      ),
-  );
-  const waiting = yield* all(
-    db
-      .selectFrom("manifest_missing")
-      .selectAll()
-      .where("repository", "=", link.repository)
-      .where("digest", "in", link.digests),
-  );
+  const { blob, repository } = link;
+  yield* run(insertLink(ctx, { repository, blob, now, reviewAfter: now + link.graceMs }));
+  const waiting: Selectable<Database["manifest_missing"]>[] = [];
+  for (const digest of link.digests) {
+    waiting.push(...(yield* all(manifestsWaitingFor(ctx, { repository, digest }))));
+  }
   for (const edge of waiting) {
     if (edge.kind === "manifest") continue;
     yield* run(
@@ -86,6 +104,29 @@ function* linkBlob(
   }
 }
 
+interface BlobPlaces extends Record<string, unknown> {
+  digest: string;
+  size: number;
+  key: string;
+  now: number;
+}
+
+const insertBlob = statement((db, place: BlobPlaces) =>
+  db
+    .insertInto("blobs")
+    .values({
+      digest: place.digest,
+      size: place.size,
+      key: place.key,
+      state: "live",
+      claim: null,
+      created_at: place.now,
+      verified_at: place.now,
+      review_after: null,
+    })
+    .returning(["id", "key"]),
+);
+
 /** The live row for committed bytes: a new one, or the one there is, revived where need be. */
 function* upsertBlob(
   ctx: CommandContext,
@@ -94,17 +135,8 @@ function* upsertBlob(
   const { db, now } = ctx;
   const found = yield* findBlobRow(ctx, input.digest);
   if (found === undefined) {
-    const insert = db.insertInto("blobs").values({
-      digest: input.digest,
-      size: input.size,
-      key: input.key,
-      state: "live",
-      claim: null,
-      created_at: now,
-      verified_at: now,
-      review_after: null,
-    });
-    return yield* only(insert.returning(["id", "key"]));
+    const { digest, key, size } = input;
+    return yield* only(insertBlob(ctx, { digest, key, size, now }));
   }
   const revive = found.state === "live" ? {} : { state: "live" as const, claim: null };
   yield* run(
@@ -116,22 +148,26 @@ function* upsertBlob(
   return { id: found.id, key: input.key };
 }
 
+const endUpload = statement((db, place: { id: string; epoch: number }) =>
+  db
+    .deleteFrom("uploads")
+    .where("id", "=", place.id)
+    .where("writer_epoch", "=", place.epoch)
+    .returning(["repository"]),
+);
+
+const repositoryById = statement((db, place: { id: number }) =>
+  db.selectFrom("repositories").select(["id", "name"]).where("id", "=", place.id),
+);
+
 export function* commitUpload(
   ctx: CommandContext,
   input: CommandInput<"commitUpload">,
 ): Plan<CommandResult<"commitUpload">> {
   const { db } = ctx;
-  const upload = yield* first(
-    db
-      .deleteFrom("uploads")
-      .where("id", "=", input.id)
-      .where("writer_epoch", "=", input.epoch)
-      .returning(["repository"]),
-  );
+  const upload = yield* first(endUpload(ctx, { id: input.id, epoch: input.epoch }));
   if (upload === undefined) return { outcome: "lost" };
-  const repository = yield* only(
-    db.selectFrom("repositories").select(["id", "name"]).where("id", "=", upload.repository),
-  );
+  const repository = yield* only(repositoryById(ctx, { id: upload.repository }));
   const blob = yield* upsertBlob(ctx, input);
   for (const alias of input.aliases) {
     yield* run(

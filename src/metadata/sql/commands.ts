@@ -63,7 +63,7 @@ export function* commandPlan<K extends CommandName>(
   input: CommandInput<K>,
 ): Plan<CommandResult<K>> {
   const db = dialect.builder;
-  const clock = yield* only(db.selectNoFrom(dialect.now.as("now")));
+  const clock = yield* only(dialect.clock);
   const plan: (ctx: CommandContext, input: CommandInput<K>) => Plan<CommandResult<K>> = plans[name];
   return yield* plan({ db, dialect, now: clock.now }, input);
 }

@@ -1,9 +1,10 @@
 /** What every command is given beside its input. */
-import type { Kysely } from "kysely";
+import type { Insertable, Kysely } from "kysely";
 import type { RepositoryName } from "../../oci/names.ts";
 import type { Origin, ReferenceRecord, ChangeKind } from "../records.ts";
 import type { SqlDialect } from "./dialect.ts";
 import { first, only, run, type Plan } from "./plan.ts";
+import { statement } from "./prepared.ts";
 import type { Database, RepositoryState } from "./schema.ts";
 
 export interface CommandContext {
@@ -18,11 +19,15 @@ export interface RepositoryRow {
   readonly state: RepositoryState;
 }
 
+const repositoryByName = statement((db, place: { name: string }) =>
+  db.selectFrom("repositories").select(["id", "state"]).where("name", "=", place.name),
+);
+
 export function findRepository(
-  { db }: CommandContext,
+  ctx: CommandContext,
   name: RepositoryName,
 ): Plan<RepositoryRow | undefined> {
-  return first(db.selectFrom("repositories").select(["id", "state"]).where("name", "=", name));
+  return first(repositoryByName(ctx, { name }));
 }
 
 /** The repository of that name, made as a draft if there is none. */
@@ -52,11 +57,33 @@ export interface Change {
 /** Version of a change row's shape; raise it when a reader would have to know. */
 const changeVersion = 1;
 
+type ChangeRow = Insertable<Database["changes"]>;
+
+const insertChange = statement((db, place: Required<Omit<ChangeRow, "seq">>) =>
+  db.insertInto("changes").values({
+    at: place.at,
+    kind: place.kind,
+    cause: place.cause,
+    repository_id: place.repository_id,
+    repository: place.repository,
+    from_repository: place.from_repository,
+    digest: place.digest,
+    media_type: place.media_type,
+    size: place.size,
+    refs: place.refs,
+    tag: place.tag,
+    old_digest: place.old_digest,
+    actor: place.actor,
+    request: place.request,
+    version: place.version,
+  }),
+);
+
 /** Appends to the change log. A command does this last, in its own transaction (invariant I7). */
 export function* recordChange(ctx: CommandContext, origin: Origin, change: Change): Plan<void> {
   const { references } = change;
   yield* run(
-    ctx.db.insertInto("changes").values({
+    insertChange(ctx, {
       at: ctx.now,
       kind: change.kind,
       cause: origin.cause,

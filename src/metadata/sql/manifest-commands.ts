@@ -12,6 +12,9 @@ import {
 } from "./context.ts";
 import { writeEdges, resolveMissingManifest, resolveReferences } from "./manifest-edges.ts";
 import { all, first, only, run, type Plan } from "./plan.ts";
+import { statement } from "./prepared.ts";
+import type { Database } from "./schema.ts";
+import type { Insertable } from "kysely";
 import { moveTag, removeTag } from "./tag-history.ts";
 
 /** How many manifests an answer names that refuse a deletion: enough to act on, bounded. */
@@ -19,39 +22,58 @@ const namedReferrersMax = 100;
 
 interface PutInput extends CommandInput<"putManifest"> {}
 
+const insertPayload = statement((db, place: { digest: string; bytes: Uint8Array }) =>
+  db
+    .insertInto("payloads")
+    .values({ digest: place.digest, bytes: place.bytes })
+    .onConflict((conflict) => conflict.column("digest").doNothing()),
+);
+
+type ManifestRow = Required<Omit<Insertable<Database["manifests"]>, "id">>;
+
+const insertManifest = statement((db, place: ManifestRow) => {
+  const described = {
+    media_type: place.media_type,
+    artifact_type: place.artifact_type,
+    subject: place.subject,
+    annotations: place.annotations,
+    config_media_type: place.config_media_type,
+    pushed_at: place.pushed_at,
+    review_after: place.review_after,
+  };
+  return db
+    .insertInto("manifests")
+    .values({
+      repository: place.repository,
+      digest: place.digest,
+      size: place.size,
+      ...described,
+    })
+    .onConflict((conflict) => conflict.columns(["repository", "digest"]).doUpdateSet(described))
+    .returning("id");
+});
+
 function* upsertManifest(
   ctx: CommandContext,
   input: PutInput,
   repository: RepositoryRow,
 ): Plan<number> {
-  const { db, now } = ctx;
-  const { manifest } = input;
-  yield* run(
-    db
-      .insertInto("payloads")
-      .values({ digest: input.digest, bytes: input.bytes })
-      .onConflict((conflict) => conflict.column("digest").doNothing()),
-  );
-  const described = {
-    media_type: manifest.mediaType,
-    artifact_type: manifest.artifactType ?? null,
-    subject: manifest.subject?.digest ?? null,
-    annotations: manifest.annotations === undefined ? null : JSON.stringify(manifest.annotations),
-    config_media_type: manifest.configMediaType ?? null,
-    pushed_at: now,
-    review_after: now + input.graceMs,
-  };
+  const { bytes, digest, manifest } = input;
+  const { annotations } = manifest;
+  yield* run(insertPayload(ctx, { digest, bytes }));
   const row = yield* only(
-    db
-      .insertInto("manifests")
-      .values({
-        repository: repository.id,
-        digest: input.digest,
-        size: input.bytes.byteLength,
-        ...described,
-      })
-      .onConflict((conflict) => conflict.columns(["repository", "digest"]).doUpdateSet(described))
-      .returning("id"),
+    insertManifest(ctx, {
+      repository: repository.id,
+      digest,
+      size: bytes.byteLength,
+      media_type: manifest.mediaType,
+      artifact_type: manifest.artifactType ?? null,
+      subject: manifest.subject?.digest ?? null,
+      annotations: annotations === undefined ? null : JSON.stringify(annotations),
+      config_media_type: manifest.configMediaType ?? null,
+      pushed_at: ctx.now,
+      review_after: ctx.now + input.graceMs,
+    }),
   );
   return row.id;
 }

@@ -3,7 +3,23 @@
  * A plan is a generator which yields compiled queries and is resumed with their rows; who runs it decides
  * whether to wait. On SQLite a whole command therefore runs without giving the thread away.
  */
-import type { Compilable, CompiledQuery } from "kysely";
+import type { Compilable } from "kysely";
+
+/** What a database is asked. */
+export interface CompiledSql {
+  readonly sql: string;
+  readonly parameters: readonly unknown[];
+}
+
+/** A query that was compiled before (`prepared.ts`). */
+export interface CompiledOnce<T> {
+  compile(): CompiledSql;
+  /** Never set: carries the rows' type. */
+  readonly row?: T;
+}
+
+/** Something that compiles: one of Kysely's builders, or a query that was compiled before. */
+export type Query<T> = Compilable<T> | CompiledOnce<T>;
 
 export interface QueryRows {
   readonly rows: readonly unknown[];
@@ -11,29 +27,29 @@ export interface QueryRows {
   readonly changed: number;
 }
 
-export type Plan<T> = Generator<CompiledQuery, T, QueryRows>;
+export type Plan<T> = Generator<CompiledSql, T, QueryRows>;
 
 /** All rows of a query. */
-export function* all<T>(query: Compilable<T>): Plan<readonly T[]> {
+export function* all<T>(query: Query<T>): Plan<readonly T[]> {
   const result: QueryRows = yield query.compile();
   return result.rows as readonly T[];
 }
 
 /** The first row of a query, if there is one. */
-export function* first<T>(query: Compilable<T>): Plan<T | undefined> {
+export function* first<T>(query: Query<T>): Plan<T | undefined> {
   const rows = yield* all(query);
   return rows[0];
 }
 
 /** The one row that a query must give, such as an insert's `returning`. */
-export function* only<T>(query: Compilable<T>): Plan<T> {
+export function* only<T>(query: Query<T>): Plan<T> {
   const row = yield* first(query);
   if (row === undefined) throw new Error("a query that must give a row gave none");
   return row;
 }
 
 /** Runs a statement for its effect; returns how many rows it changed. */
-export function* run(query: Compilable): Plan<number> {
+export function* run(query: Query<unknown>): Plan<number> {
   const result: QueryRows = yield query.compile();
   return result.changed;
 }

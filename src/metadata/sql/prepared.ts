@@ -1,8 +1,11 @@
 /**
- * Hot reads, built and compiled once. Kysely builds a query anew in about 8 us, which is more than SQLite
+ * Hot queries, built and compiled once. Kysely builds a query anew in about 8 us, which is more than SQLite
  * needs to answer it; here parameters are named places in a compiled query.
  */
-import type { Compilable, CompiledQuery } from "kysely";
+import type { Kysely } from "kysely";
+import type { SqlDialect } from "./dialect.ts";
+import type { CompiledOnce, Query } from "./plan.ts";
+import type { Database } from "./schema.ts";
 
 /** Stands for a parameter while a query is built. Kysely takes it for a value. */
 class Place {
@@ -25,18 +28,39 @@ type Places<P> = { readonly [K in keyof P]: P[K] };
 
 /** Compiles what `build` makes of its places. */
 export function prepare<P extends Record<string, unknown>, T>(
-  build: (place: Places<P>) => Compilable<T>,
+  build: (place: Places<P>) => Query<T>,
 ): PreparedQuery<P, T> {
   const places = new Proxy({} as Places<P>, {
     get: (_target, name) => new Place(String(name)),
   });
-  const compiled: CompiledQuery<T> = build(places).compile();
-  const { parameters } = compiled;
+  const { parameters, sql } = build(places).compile();
   return {
-    sql: compiled.sql,
+    sql,
     bind: (values) =>
       parameters.map((parameter) =>
         parameter instanceof Place ? values[parameter.name] : parameter,
       ),
+  };
+}
+
+/**
+ * A query of a command: like `prepare`, compiled when it is first run on a dialect, and kept there.
+ *
+ *     const byName = statement((db, place: { name: string }) =>
+ *       db.selectFrom("repositories").selectAll().where("name", "=", place.name));
+ *     const row = yield* first(byName(ctx, { name }));
+ */
+export function statement<P extends Record<string, unknown>, T>(
+  build: (db: Kysely<Database>, place: P) => Query<T>,
+): (ctx: { readonly dialect: SqlDialect }, values: P) => CompiledOnce<T> {
+  return ({ dialect }, values) => {
+    let query = dialect.prepared.get(build) as PreparedQuery<P, T> | undefined;
+    if (query === undefined) {
+      query = prepare<P, T>((place) => build(dialect.builder, place));
+      dialect.prepared.set(build, query);
+    }
+    const { sql } = query;
+    const parameters = query.bind(values);
+    return { compile: () => ({ sql, parameters }) };
   };
 }

@@ -2,6 +2,7 @@
 import type { Tag } from "../../oci/names.ts";
 import type { CommandContext } from "./context.ts";
 import { first, run, type Plan } from "./plan.ts";
+import { statement } from "./prepared.ts";
 
 function* closeHistory(ctx: CommandContext, repository: number, name: string): Plan<void> {
   yield* run(
@@ -14,6 +15,47 @@ function* closeHistory(ctx: CommandContext, repository: number, name: string): P
   );
 }
 
+const tagged = statement((db, place: { repository: number; name: string }) =>
+  db
+    .selectFrom("tags")
+    .innerJoin("manifests", "manifests.id", "tags.manifest")
+    .select(["manifests.id", "manifests.digest"])
+    .where("tags.repository", "=", place.repository)
+    .where("tags.name", "=", place.name),
+);
+
+interface TagPlaces extends Record<string, unknown> {
+  repository: number;
+  name: string;
+  now: number;
+}
+
+const setTag = statement((db, place: TagPlaces & { manifest: number }) =>
+  db
+    .insertInto("tags")
+    .values({
+      repository: place.repository,
+      name: place.name,
+      manifest: place.manifest,
+      updated_at: place.now,
+    })
+    .onConflict((conflict) =>
+      conflict
+        .columns(["repository", "name"])
+        .doUpdateSet({ manifest: place.manifest, updated_at: place.now }),
+    ),
+);
+
+const openHistory = statement((db, place: TagPlaces & { digest: string }) =>
+  db.insertInto("tag_history").values({
+    repository: place.repository,
+    name: place.name,
+    digest: place.digest,
+    from_at: place.now,
+    until_at: null,
+  }),
+);
+
 /**
  * Points a tag at a manifest. Returns the digest it pointed to before, `undefined` for a new tag.
  * What it leaves becomes subject to review after the grace.
@@ -25,22 +67,8 @@ export function* moveTag(
 ): Plan<string | undefined> {
   const { db, now } = ctx;
   const { repository, name, manifest } = target;
-  const before = yield* first(
-    db
-      .selectFrom("tags")
-      .innerJoin("manifests", "manifests.id", "tags.manifest")
-      .select(["manifests.id", "manifests.digest"])
-      .where("tags.repository", "=", repository)
-      .where("tags.name", "=", name),
-  );
-  yield* run(
-    db
-      .insertInto("tags")
-      .values({ repository, name, manifest, updated_at: now })
-      .onConflict((conflict) =>
-        conflict.columns(["repository", "name"]).doUpdateSet({ manifest, updated_at: now }),
-      ),
-  );
+  const before = yield* first(tagged(ctx, { repository, name }));
+  yield* run(setTag(ctx, { repository, name, manifest, now }));
   if (before?.id === manifest) return before.digest;
   if (before !== undefined) {
     yield* closeHistory(ctx, repository, name);
@@ -51,15 +79,7 @@ export function* moveTag(
         .where("id", "=", before.id),
     );
   }
-  yield* run(
-    db.insertInto("tag_history").values({
-      repository,
-      name,
-      digest: to.digest,
-      from_at: now,
-      until_at: null,
-    }),
-  );
+  yield* run(openHistory(ctx, { repository, name, digest: to.digest, now }));
   return before?.digest;
 }
 

@@ -1,15 +1,18 @@
 /** Commands on uploads in progress (invariant I6). None of them is in the change log: nothing happened yet. */
-import { sql } from "kysely";
+import { sql, type Insertable, type Selectable } from "kysely";
 import type { Digest } from "../../oci/digest.ts";
 import type { RepositoryName } from "../../oci/names.ts";
 import type { CommandInput, CommandResult } from "../commands.ts";
 import type { UploadRecord } from "../records.ts";
 import { ensureRepository, findRepository, type CommandContext } from "./context.ts";
 import { first, only, run, type Plan } from "./plan.ts";
+import { statement } from "./prepared.ts";
 import type { Database } from "./schema.ts";
-import type { Selectable } from "kysely";
 
 export type UploadRow = Selectable<Database["uploads"]>;
+
+/** Lets an interface be the places of a statement. */
+type Row = Record<string, unknown>;
 
 export function toUploadRecord(row: UploadRow, repository: RepositoryName): UploadRecord {
   return {
@@ -26,72 +29,86 @@ export function toUploadRecord(row: UploadRow, repository: RepositoryName): Uplo
   };
 }
 
+const insertUpload = statement((db, place: Insertable<Database["uploads"]> & Row) =>
+  db
+    .insertInto("uploads")
+    .values({
+      id: place.id,
+      repository: place.repository,
+      offset: place.offset,
+      algorithm: place.algorithm,
+      digests_so_far: place.digests_so_far,
+      store_state: place.store_state,
+      writer: place.writer,
+      writer_epoch: place.writer_epoch,
+      writer_until: place.writer_until,
+      created_at: place.created_at,
+      updated_at: place.updated_at,
+    })
+    .returningAll(),
+);
+
 export function* createUpload(
   ctx: CommandContext,
   input: CommandInput<"createUpload">,
 ): Plan<CommandResult<"createUpload">> {
   const repository = yield* ensureRepository(ctx, input.repository);
   const leased = input.writer !== undefined && input.leaseMs !== undefined;
-  const insert = ctx.db
-    .insertInto("uploads")
-    .values({
-      id: input.id,
-      repository: repository.id,
-      offset: 0,
-      algorithm: input.algorithm,
-      digests_so_far: "",
-      store_state: input.state,
-      writer: leased ? input.writer : null,
-      writer_epoch: leased ? 1 : 0,
-      writer_until: leased ? ctx.now + input.leaseMs : null,
-      created_at: ctx.now,
-      updated_at: ctx.now,
-    })
-    .returningAll();
+  const insert = insertUpload(ctx, {
+    id: input.id,
+    repository: repository.id,
+    offset: 0,
+    algorithm: input.algorithm,
+    digests_so_far: "",
+    store_state: input.state,
+    writer: leased ? input.writer : null,
+    writer_epoch: leased ? 1 : 0,
+    writer_until: leased ? ctx.now + input.leaseMs : null,
+    created_at: ctx.now,
+    updated_at: ctx.now,
+  });
   return toUploadRecord(yield* only(insert), input.repository);
 }
 
-/** The upload of that id, if it is of that repository. */
-function* uploadOf(
-  ctx: CommandContext,
-  key: { readonly repository: RepositoryName; readonly id: string },
-): Plan<UploadRow | undefined> {
-  const repository = yield* findRepository(ctx, key.repository);
-  if (repository === undefined) return undefined;
-  return yield* first(
-    ctx.db
-      .selectFrom("uploads")
-      .selectAll()
-      .where("id", "=", key.id)
-      .where("repository", "=", repository.id),
-  );
-}
+const uploadById = statement((db, place: { repository: string; id: string }) =>
+  db
+    .selectFrom("uploads")
+    .innerJoin("repositories", "repositories.id", "uploads.repository")
+    .selectAll("uploads")
+    .where("uploads.id", "=", place.id)
+    .where("repositories.name", "=", place.repository),
+);
+
+/** Takes the lease, unless another writer holds it. */
+const takeLease = statement(
+  (db, place: { id: string; writer: string; until: number; now: number }) =>
+    db
+      .updateTable("uploads")
+      .set({
+        writer: place.writer,
+        writer_epoch: sql<number>`writer_epoch + 1`,
+        writer_until: place.until,
+      })
+      .where("id", "=", place.id)
+      .where((where) =>
+        where.or([
+          where("writer", "is", null),
+          where("writer", "=", place.writer),
+          where("writer_until", "<=", place.now),
+        ]),
+      )
+      .returningAll(),
+);
 
 export function* acquireUpload(
   ctx: CommandContext,
   input: CommandInput<"acquireUpload">,
 ): Plan<CommandResult<"acquireUpload">> {
   const { now } = ctx;
-  const found = yield* uploadOf(ctx, input);
+  const { id, repository, writer } = input;
+  const found = yield* first(uploadById(ctx, { repository, id }));
   if (found === undefined) return { outcome: "unknown" };
-  const taken = yield* first(
-    ctx.db
-      .updateTable("uploads")
-      .set({
-        writer: input.writer,
-        writer_epoch: sql<number>`writer_epoch + 1`,
-        writer_until: now + input.leaseMs,
-      })
-      .where("id", "=", input.id)
-      .where((where) =>
-        where.or([
-          where("writer", "is", null),
-          where("writer", "=", input.writer),
-          where("writer_until", "<=", now),
-        ]),
-      )
-      .returningAll(),
-  );
+  const taken = yield* first(takeLease(ctx, { id, writer, until: now + input.leaseMs, now }));
   if (taken === undefined) {
     const retryAfterMs = Math.max(1, (found.writer_until ?? now) - now);
     return { outcome: "busy", offset: found.offset, retryAfterMs };
@@ -104,32 +121,62 @@ export function* acquireUpload(
   };
 }
 
+interface SavePlaces extends Row {
+  id: string;
+  epoch: number;
+  now: number;
+}
+
+const setLease = statement(
+  (db, place: SavePlaces & { writer: string | null; until: number | null }) =>
+    db
+      .updateTable("uploads")
+      .set({ writer: place.writer, writer_until: place.until, updated_at: place.now })
+      .where("id", "=", place.id)
+      .where("writer_epoch", "=", place.epoch),
+);
+
+const prolongLease = statement((db, place: SavePlaces & { until: number }) =>
+  db
+    .updateTable("uploads")
+    .set({ writer_until: place.until, updated_at: place.now })
+    .where("id", "=", place.id)
+    .where("writer_epoch", "=", place.epoch),
+);
+
+const setProgress = statement(
+  (db, place: SavePlaces & { offset: number; digests: string; state: string }) =>
+    db
+      .updateTable("uploads")
+      .set({
+        offset: place.offset,
+        digests_so_far: place.digests,
+        store_state: place.state,
+        updated_at: place.now,
+      })
+      .where("id", "=", place.id)
+      .where("writer_epoch", "=", place.epoch),
+);
+
 export function* saveUpload(
   ctx: CommandContext,
   input: CommandInput<"saveUpload">,
 ): Plan<CommandResult<"saveUpload">> {
-  const { appended } = input;
-  const lease =
-    input.lease === "keep"
-      ? {}
-      : input.lease === "release"
-        ? { writer: null, writer_until: null }
-        : { writer_until: ctx.now + input.lease.forMs };
-  const progress =
-    appended === undefined
-      ? {}
-      : {
-          offset: appended.offset,
-          digests_so_far: appended.digestsSoFar.join(" "),
-          store_state: appended.state,
-        };
-  const changed = yield* run(
-    ctx.db
-      .updateTable("uploads")
-      .set({ ...lease, ...progress, updated_at: ctx.now })
-      .where("id", "=", input.id)
-      .where("writer_epoch", "=", input.epoch),
-  );
+  const { appended, epoch, id, lease } = input;
+  const { now } = ctx;
+  const mine = { id, epoch, now };
+  let changed = 0;
+  if (appended !== undefined) {
+    const { digestsSoFar, offset, state } = appended;
+    const digests = digestsSoFar.join(" ");
+    changed = yield* run(setProgress(ctx, { ...mine, offset, digests, state }));
+    if (changed === 0) return { outcome: "lost" };
+  }
+  if (lease === "release") {
+    changed = yield* run(setLease(ctx, { ...mine, writer: null, until: null }));
+  } else if (lease !== "keep") {
+    changed = yield* run(prolongLease(ctx, { ...mine, until: now + lease.forMs }));
+  }
   return { outcome: changed === 1 ? "saved" : "lost" };
 }
 

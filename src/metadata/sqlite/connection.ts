@@ -1,7 +1,6 @@
 /** One connection to a SQLite database: pragmas, compiled statements, plans run at once. */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import type { CompiledQuery } from "kysely";
-import type { Plan, QueryRows } from "../sql/plan.ts";
+import type { CompiledSql, Plan, QueryRows } from "../sql/plan.ts";
 import type { PreparedQuery } from "../sql/prepared.ts";
 
 /**
@@ -43,8 +42,9 @@ export class Connection {
     this.#db.exec("pragma wal_autocheckpoint = 0");
   }
 
+  /** Runs a statement without parameters or rows, compiled once. */
   exec(statement: string): void {
-    this.#db.exec(statement);
+    this.#statement(statement).prepared.run();
   }
 
   /** Whether a commit waits for the disk. Not to be called inside a transaction. */
@@ -83,7 +83,7 @@ export class Connection {
     this.#db.close();
   }
 
-  #query(query: CompiledQuery): QueryRows {
+  #query(query: CompiledSql): QueryRows {
     const { prepared, givesRows } = this.#statement(query.sql);
     const parameters = query.parameters as readonly SQLInputValue[];
     if (givesRows) return { rows: prepared.all(...parameters), changed: 0 };

@@ -1,6 +1,6 @@
 /** Brings a SQLite database up to date, under its write lock: two processes that start at once are no trouble. */
 import { migrations } from "../sql/migrations.ts";
-import { all, first, run } from "../sql/plan.ts";
+import { all, only, run } from "../sql/plan.ts";
 import type { SqlDialect } from "../sql/dialect.ts";
 import type { Connection } from "./connection.ts";
 
@@ -23,8 +23,7 @@ export function migrate(connection: Connection, dialect: SqlDialect): void {
     }
     for (const { version, statements } of migrations.filter((each) => each.version > newest)) {
       for (const statement of statements(dialect.types)) connection.exec(statement);
-      const clock = connection.runPlan(first(db.selectNoFrom(dialect.now.as("now"))));
-      const applied_at = clock?.now ?? 0;
+      const applied_at = connection.runPlan(only(dialect.clock)).now;
       connection.runPlan(run(db.insertInto("migrations").values({ version, applied_at })));
     }
     connection.exec("commit");

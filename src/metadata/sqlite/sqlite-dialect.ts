@@ -19,9 +19,12 @@ export function sqliteDialect(): SqlDialect {
       createQueryCompiler: () => new SqliteQueryCompiler(),
     },
   });
+  const now = sql<number>`cast(unixepoch('subsec') * 1000 as integer)`;
+  const clock = builder.selectNoFrom(now.as("now")).compile();
   return {
     builder,
-    now: sql<number>`cast(unixepoch('subsec') * 1000 as integer)`,
+    prepared: new Map(),
+    clock: { compile: () => clock },
     types: {
       id: "integer primary key autoincrement",
       integer: "integer",
