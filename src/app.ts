@@ -63,6 +63,7 @@ export async function compose(options: ComposeOptions): Promise<ComposedRegistry
     newRequestId: randomUUID,
   });
   const close = async (): Promise<void> => {
+    await registry.close();
     await metadata.close();
     await store.close();
   };

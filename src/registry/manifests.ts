@@ -15,6 +15,7 @@ import type { ManifestRecord, Origin } from "../metadata/records.ts";
 import { deletionDisabled, stillReferenced } from "./blobs.ts";
 import type { RegistryContext } from "./context.ts";
 import { promiseManifest } from "./promises.ts";
+import type { PullTimes } from "./pull-times.ts";
 
 /** A manifest with its bytes. */
 export interface PulledManifest {
@@ -44,9 +45,11 @@ export interface ManifestPush {
 
 export class Manifests {
   readonly #ctx: RegistryContext;
+  readonly #pullTimes: PullTimes;
 
-  constructor(ctx: RegistryContext) {
+  constructor(ctx: RegistryContext, pullTimes: PullTimes) {
     this.#ctx = ctx;
+    this.#pullTimes = pullTimes;
   }
 
   /** `accept`: the request's Accept headers, joined; `undefined` without any. */
@@ -58,6 +61,7 @@ export class Manifests {
     const record = await this.#ctx.metadata.findManifest(repository, reference, { bytes: true });
     if (record?.bytes === undefined) throw manifestUnknown(reference);
     const { bytes } = record;
+    this.#pullTimes.note(record.manifestId);
     if (isWholeListWanted(record, reference, accept)) {
       const { manifestId: id, digest, mediaType } = record;
       return { id, digest, mediaType, bytes };

@@ -3,6 +3,7 @@ import { Blobs } from "./blobs.ts";
 import type { RegistryContext } from "./context.ts";
 import { Listings } from "./listings.ts";
 import { Manifests } from "./manifests.ts";
+import { PullTimes } from "./pull-times.ts";
 import { Uploads } from "./uploads.ts";
 
 export type { Origin, ReferrerRecord } from "../metadata/records.ts";
@@ -15,13 +16,17 @@ export interface Registry {
   readonly uploads: Uploads;
   readonly manifests: Manifests;
   readonly listings: Listings;
+  /** Writes what was gathered in memory. */
+  close(): Promise<void>;
 }
 
 export function createUseCases(ctx: RegistryContext): Registry {
+  const pullTimes = new PullTimes(ctx);
   return {
     blobs: new Blobs(ctx),
     uploads: new Uploads(ctx),
-    manifests: new Manifests(ctx),
+    manifests: new Manifests(ctx, pullTimes),
     listings: new Listings(ctx),
+    close: () => pullTimes.close(),
   };
 }
