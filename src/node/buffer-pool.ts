@@ -4,7 +4,9 @@
 export const bufferBytesMin: number = 64 * 1024;
 /** Beyond this a larger read saves nothing more (measured). */
 export const bufferBytesMax: number = 1024 * 1024;
-/** Buffers nobody uses at the moment are kept up to this much, since fresh memory costs page faults. */
+/**
+ * Buffers nobody uses at the moment are kept up to this much, since fresh memory costs page faults.
+ */
 const keptBytesMax = 8 * 1024 * 1024;
 
 export class BufferPool {
@@ -23,8 +25,9 @@ export class BufferPool {
   }
 
   /**
-   * A buffer of `size` bytes (a power of two), or of less: never more than an eighth of what the budget has left, so
-   * that readers who stall with large buffers leave something for the others; and never less than the smallest.
+   * A buffer of `size` bytes (a power of two), or of less: never more than an eighth of what the
+   * budget has left, so that readers who stall with large buffers leave something for the others;
+   * and never less than the smallest.
    */
   take(size: number): ArrayBuffer {
     const share = (this.#lendableBytesMax - this.#lentBytes) / 8;
@@ -41,7 +44,11 @@ export class BufferPool {
   give(buffer: ArrayBuffer): void {
     const size = buffer.byteLength;
     this.#lentBytes -= size;
-    if (this.#keptBytes + size > keptBytesMax) return;
+    if (this.#keptBytes + size > keptBytesMax) {
+      // Frees the memory now, where the collector would let megabytes pile up.
+      buffer.transfer(0);
+      return;
+    }
     this.#keptBytes += size;
     const kept = this.#kept.get(size);
     if (kept === undefined) this.#kept.set(size, [buffer]);
@@ -85,7 +92,9 @@ export class BufferLoan {
     this.#written = undefined;
   }
 
-  /** What has not been given back by now may still be in somebody's hands, and is not used again. */
+  /**
+   * What has not been given back by now may still be in somebody's hands, and is not used again.
+   */
   end(): void {
     this.#pool.forget(this.#bytes);
     this.#bytes = 0;

@@ -3,8 +3,8 @@ import type { Socket } from "node:net";
 import type { OciError } from "../oci/errors.ts";
 import type { Limits } from "./limits.ts";
 import type { NodeRequest } from "./node-request.ts";
-import { malformed, rawRefusal } from "./refusal.ts";
 import { isValidHost } from "./raw-target.ts";
+import { malformed, rawRefusal } from "./refusal.ts";
 
 export class Connection {
   readonly socket: Socket;
@@ -57,8 +57,9 @@ export class Connection {
   }
 
   /**
-   * The answer in flight is the last. The socket then stays open for a moment, since closing it while the client
-   * still sends would be a reset, which can take the answer away from under the client's eyes.
+   * The answer in flight is the last. The socket then stays open for a moment, since closing it
+   * while the client still sends would be a reset, which can take the answer away from under the
+   * client's eyes.
    */
   endLingering(): void {
     this.#isLast = true;
@@ -85,8 +86,8 @@ export class Connection {
   }
 
   /**
-   * Node's parser gave up on the connection. What is in flight gets its answer, then the refusal is sent.
-   * False if it had given up before.
+   * Node's parser gave up on the connection. What is in flight gets its answer, then the refusal is
+   * sent. False if it had given up before.
    */
   fail(refusal: OciError): boolean {
     if (this.#isFailed) {

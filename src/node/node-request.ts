@@ -1,4 +1,7 @@
-/** A request as `node:http` hands it over, seen as the app's `IncomingRequest`. What is not asked for is not made. */
+/**
+ * A request as `node:http` hands it over, seen as the app's `IncomingRequest`. What is not asked
+ * for is not made.
+ */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { IncomingRequest } from "../http/exchange.ts";
 import { OciError } from "../oci/errors.ts";

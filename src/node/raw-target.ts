@@ -1,14 +1,20 @@
 /**
- * What a request line may name: checked on the bytes as the client sent them, before anything decodes or normalises
- * them. So no two layers can read one path differently.
+ * What a request line may name: checked on the bytes as the client sent them, before anything
+ * decodes or normalises them. So no two layers can read one path differently.
  */
 
 export type RawTarget =
-  /** `pathAndQuery` is part of the raw target; `authority` only where the target was in absolute form. */
+  /**
+   * `pathAndQuery` is part of the raw target; `authority` only where the target was in absolute
+   * form.
+   */
   | { readonly pathAndQuery: string; readonly authority: string | undefined }
   | { readonly problem: string };
 
-/** Reads a request target: origin form, or absolute form for http and https. Any other form is a problem. */
+/**
+ * Reads a request target: origin form, or absolute form for http and https. Any other form is a
+ * problem.
+ */
 export function parseRawTarget(target: string): RawTarget {
   let authority: string | undefined;
   let pathAndQuery = target;
@@ -26,9 +32,7 @@ export function parseRawTarget(target: string): RawTarget {
 
 /** Whether a Host header names a host, and perhaps a port, that a URL can be made of. */
 export function isValidHost(host: string): boolean {
-  return (
-    host.length <= hostLengthMax && hostGrammar.test(host) && URL.canParse(`http://${host}/`)
-  );
+  return host.length <= hostLengthMax && hostGrammar.test(host) && URL.canParse(`http://${host}/`);
 }
 
 // A DNS name of 255 bytes, a colon and five digits.

@@ -11,7 +11,7 @@ export function malformed(message: string, status = 400, cause?: unknown): OciEr
   return new OciError("UNSUPPORTED", { message, status, cause });
 }
 
-export function refusalAnswer(error: OciError): Answer {
+export function refusalAnswer(error: OciError): Answer & { readonly body: string } {
   const body = errorEnvelope([error]);
   return {
     status: error.status,
@@ -30,7 +30,7 @@ export function rawRefusal(error: OciError): string {
   const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   return (
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}\r\n${lines}` +
-    `Date: ${new Date().toUTCString()}\r\nConnection: close\r\n\r\n${String(body)}`
+    `Date: ${new Date().toUTCString()}\r\nConnection: close\r\n\r\n${body}`
   );
 }
 

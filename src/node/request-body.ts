@@ -1,14 +1,17 @@
 /**
- * A request's body as a web byte stream, with back-pressure to the socket, and the end of a body that nobody wants.
+ * A request's body as a web byte stream, with back-pressure to the socket, and the end of a body
+ * that nobody wants.
  *
- * Read it with `getReader({ mode: "byob" })` where much is expected: the bytes are copied into the reader's memory
- * and Node's own is freed at once. A default reader gets Node's chunks, which pile up by 60 MiB and
- * more until V8 collects them.
+ * Read it with `getReader({ mode: "byob" })` where much is expected: the bytes are copied into the
+ * reader's memory and Node's own is freed at once. A default reader gets Node's chunks, which pile
+ * up by 60 MiB and more until V8 collects them.
  */
 import type { IncomingMessage } from "node:http";
 import { OciError } from "../oci/errors.ts";
 
-/** Read ahead of the app up to this, so that the socket is paused and resumed once in four chunks. */
+/**
+ * Read ahead of the app up to this, so that the socket is paused and resumed once in four chunks.
+ */
 const readAheadBytesMax = 256 * 1024;
 const readAheadBytesLow = 64 * 1024;
 /** What an object per chunk costs, so that a body of one-byte chunks is bounded too. */
@@ -114,7 +117,8 @@ export class RequestBody {
     this.#wanted = false;
     const request = controller.byobRequest;
     if (request?.view) request.respond(this.#fill(request.view));
-    else if (this.#queue[0] !== undefined) controller.enqueue(owned(this.#takeFirst(this.#queue[0])));
+    else if (this.#queue[0] !== undefined)
+      controller.enqueue(owned(this.#takeFirst(this.#queue[0])));
     if (this.#paused && this.#queuedCost <= readAheadBytesLow) this.resume();
   }
 

@@ -3,7 +3,10 @@ import type { Answer } from "../http/exchange.ts";
 import type { NodeRequest } from "./node-request.ts";
 import type { StreamSender } from "./stream-sender.ts";
 
-/** Up to this, head and body are written as one string, which `node:http` hands to the kernel in one call. */
+/**
+ * Up to this, head and body are written as one string, which `node:http` hands to the kernel in one
+ * call.
+ */
 const oneWriteBytesMax = 12 * 1024;
 
 /** Throws what the answer's author did wrong (invalid headers); then nothing has been sent. */
@@ -57,7 +60,8 @@ function headLines(
   let contentLength: number | undefined;
   for (const [name, value] of headers) {
     lines.push(name, value);
-    if (name.length === 14 && name.toLowerCase() === "content-length") contentLength = Number(value);
+    if (name.length === 14 && name.toLowerCase() === "content-length")
+      contentLength = Number(value);
   }
   if (contentLength === undefined && !isBodiless && !(body instanceof ReadableStream)) {
     contentLength = body === null ? 0 : Buffer.byteLength(body);

@@ -1,4 +1,5 @@
 /** Carries the app over HTTP/1.1: sockets, limits, malformed requests, draining. */
+import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Answer, Handle } from "../http/exchange.ts";
@@ -18,8 +19,11 @@ export interface ServeOptions {
   /** 0 for any free one. */
   readonly port: number;
   readonly limits?: Partial<Limits>;
-  /** The app, or the stream of an answer, failed: a defect, or a store that broke in mid-stream. */
-  readonly onError?: (error: unknown, context: RequestContext) => void;
+  /**
+   * The app or the stream of an answer failed: a defect, or a store that broke in mid-stream.
+   * Without a context it is the listener: no descriptors left, for one.
+   */
+  readonly onError?: (error: unknown, context?: RequestContext) => void;
   /** A request was refused here; the app has not seen it. */
   readonly onRefused?: (refusal: OciError, context: Partial<RequestContext>) => void;
 }
@@ -38,8 +42,8 @@ export interface RunningServer {
   readonly port: number;
   readonly connectionCount: number;
   /**
-   * Accepts nothing more, ends idle connections, and lets what is in flight finish for `drainMs` (0: not at all).
-   * Resolves when every connection is closed.
+   * Accepts nothing more, ends idle connections, and lets what is in flight finish for `drainMs`
+   * (0: not at all). Resolves when every connection is closed.
    */
   close(options: { readonly drainMs: number }): Promise<void>;
 }
@@ -56,6 +60,7 @@ class Carrier implements RunningServer {
   readonly #server: Server;
   readonly #sender: StreamSender;
   readonly #connections = new Map<Socket, Connection>();
+  #address: AddressInfo | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ServeOptions) {
@@ -70,15 +75,15 @@ class Carrier implements RunningServer {
   }
 
   get host(): string {
-    return this.#address.address;
+    return this.#bound.address;
   }
 
   get port(): number {
-    return this.#address.port;
+    return this.#bound.port;
   }
 
   get url(): string {
-    const { address, family, port } = this.#address;
+    const { address, family, port } = this.#bound;
     if (address === "::" || address === "0.0.0.0") return `http://localhost:${port}`;
     return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
   }
@@ -94,6 +99,10 @@ class Carrier implements RunningServer {
     this.#server.listen({ port, ...(host === undefined ? {} : { host }) }, resolve);
     await promise;
     this.#server.off("error", reject);
+    this.#server.on("error", (error) => this.#options.onError?.(error));
+    const address = this.#server.address();
+    assert(address !== null && typeof address === "object");
+    this.#address = address;
   }
 
   close({ drainMs }: { readonly drainMs: number }): Promise<void> {
@@ -110,10 +119,9 @@ class Carrier implements RunningServer {
     clearTimeout(timer);
   }
 
-  get #address(): AddressInfo {
-    const address = this.#server.address();
-    if (address === null || typeof address === "string") throw new Error("the server is closed");
-    return address;
+  get #bound(): AddressInfo {
+    assert(this.#address !== undefined, "the server listens");
+    return this.#address;
   }
 
   #listenTo(server: Server): void {
@@ -130,7 +138,7 @@ class Carrier implements RunningServer {
       socket.end(rawRefusal(refusal), () => socket.destroy());
     });
     server.on("clientError", (error, socket: Socket) => this.#clientFailed(error, socket));
-    server.on("timeout", (socket) => this.#connections.get(socket)?.timedOut());
+    server.on("timeout", (socket: Socket) => this.#connections.get(socket)?.timedOut());
   }
 
   #connected(socket: Socket): void {
@@ -246,6 +254,7 @@ function makeServer(limits: Limits): Server {
   // Node drops headers beyond its count silently: one more is let in, and refused.
   server.maxHeadersCount = limits.headersCountMax + 1;
   server.maxConnections = limits.connectionsMax;
-  // A client may shut down its sending side and still read. Not in Node's types, but there since its first days.
+  // A client may shut down its sending side and still read. Not in Node's types, but there since
+  // its first days.
   return Object.assign(server, { httpAllowHalfOpen: true });
 }

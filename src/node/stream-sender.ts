@@ -1,6 +1,7 @@
 /**
- * Streams an answer's body to the client. A byte stream is read into pooled buffers: while one is being written the
- * next is being read. They start small, and grow while the client takes them quickly.
+ * Streams an answer's body to the client. A byte stream is read into pooled buffers: while one is
+ * being written the next is being read. They start small, and grow while the client takes them
+ * quickly.
  */
 import { BufferLoan, type BufferPool, bufferBytesMax, bufferBytesMin } from "./buffer-pool.ts";
 import type { NodeRequest } from "./node-request.ts";
@@ -20,7 +21,10 @@ export class StreamSender {
     this.#onError = onError;
   }
 
-  /** The head must be written already. A body that fails, or is not as long as was said, costs the connection. */
+  /**
+   * The head must be written already. A body that fails, or is not as long as was said, costs the
+   * connection.
+   */
   async send(request: NodeRequest, body: Body, announcedBytes: number | undefined): Promise<void> {
     const sink = new Sink(request, announcedBytes);
     const byteReader = openByteReader(body);
@@ -106,7 +110,9 @@ class Sink {
   write(chunk: Uint8Array): void {
     this.#sentBytes += chunk.byteLength;
     if (this.#announcedBytes !== undefined && this.#sentBytes > this.#announcedBytes) {
-      throw new Error(`the answer's body is longer than its Content-Length ${this.#announcedBytes}`);
+      throw new Error(
+        `the answer's body is longer than its Content-Length ${this.#announcedBytes}`,
+      );
     }
     const startedAt = performance.now();
     this.#writing = new Promise((resolve) => {

@@ -54,7 +54,7 @@ function isInPlace(text: string): boolean {
 }
 
 function chunkStream(...chunks: Bytes[]): ReadableStream<Bytes> {
-  return ReadableStream.from(chunks) as ReadableStream<Bytes>;
+  return ReadableStream.from(chunks);
 }
 
 function answerOf(body: AnswerBody, ...headers: [string, string][]): Answer {
@@ -87,7 +87,10 @@ test("bytes and text of all sizes arrive whole, with their length", async (t) =>
     answerOf("é€😀"),
     answerOf(""),
   ];
-  const server = await startServer(t, async ({ url }) => answers[Number(url.slice(-2))] ?? textAnswer(""));
+  const server = await startServer(
+    t,
+    async ({ url }) => answers[Number(url.slice(-2))] ?? textAnswer(""),
+  );
   const client = await server.connect();
   for (const [index, { body }] of answers.entries()) {
     client.get(`/${String(index).padStart(2, "0")}`);
@@ -186,7 +189,9 @@ const failing: readonly [what: string, body: () => ReadableStream<Bytes>][] = [
 
 for (const [what, body] of failing) {
   test(`a stream that ${what} costs the connection: no client takes it for whole`, async (t) => {
-    const server = await startServer(t, async () => answerOf(body(), ["Content-Length", "1000000"]));
+    const server = await startServer(t, async () =>
+      answerOf(body(), ["Content-Length", "1000000"]),
+    );
     const client = await server.connect();
     client.get("/");
     const received = await client.rest();
@@ -237,7 +242,7 @@ test("a client that is gone before the answer costs nothing more", async (t) => 
   assert.deepEqual(source.asked, []);
 });
 
-test("an app that throws is answered for with a 500, and so are headers that cannot be", async (t) => {
+test("an app that throws gets a 500, and so do headers that cannot be", async (t) => {
   const source = byteSource(10);
   const server = await startServer(t, async ({ url }) => {
     if (url.endsWith("/throw")) throw new Error("a bug");
@@ -277,7 +282,7 @@ test("50 readers that stall in a large blob cost less than 60 MiB", async (t) =>
   const other = await server.connect();
   const settle = async (): Promise<void> => {
     // Until nothing is read any more during many turns of the server.
-    for (let before = -1; before !== reads; ) {
+    for (let before = -1; before !== reads;) {
       before = reads;
       for (let turn = 0; turn < 300; turn += 1) {
         other.get("/small");

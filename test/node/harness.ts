@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import type { TestContext } from "node:test";
 import type { Answer, Handle } from "../../src/http/exchange.ts";
-import type { OciError } from "../../src/oci/errors.ts";
 import { type RunningServer, type ServeOptions, serve } from "../../src/node/serve.ts";
+import type { OciError } from "../../src/oci/errors.ts";
 
 export interface TestServer extends RunningServer {
   readonly errors: unknown[];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { Agent, request as httpRequest } from "node:http";
 import { once } from "node:events";
+import { Agent, request as httpRequest } from "node:http";
 import { test } from "node:test";
 import type { IncomingRequest } from "../../src/http/exchange.ts";
 import { RawClient, readAll, startServer, textAnswer } from "./harness.ts";
@@ -141,7 +141,12 @@ test("the preface of HTTP/2 ends the connection", async (t) => {
 test("an upgrade that nobody offers is ignored", async (t) => {
   const client = await (await startServer(t, tell)).connect();
   for (let turn = 0; turn < 2; turn += 1) {
-    client.get("/v2/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAM");
+    client.get(
+      "/v2/",
+      "Connection: Upgrade, HTTP2-Settings",
+      "Upgrade: h2c",
+      "HTTP2-Settings: AAM",
+    );
     assert.equal((await client.answer()).status, 200);
   }
   client.send(
@@ -211,7 +216,7 @@ test("an ordinary client reuses its connection", async (t) => {
 
 test("one client's mistakes do not touch another's connection", async (t) => {
   const server = await startServer(t, async (request) => {
-    return await tell(request).catch((error: Error) => textAnswer(error.message, 400));
+    return await tell(request).catch(() => textAnswer("", 400));
   });
   const good = await server.connect();
   for (let turn = 0; turn < 20; turn += 1) {
