@@ -1,9 +1,19 @@
 /** The contract of `commit`. */
 import assert from "node:assert/strict";
-
 import { digestAlgorithms } from "../oci/digest.ts";
 import { StorageError } from "./blob-store.ts";
-import {begin, bodyOf, collected, committed, contentOf, digest, mebibyte, sameBytes, someBytes, uploaded} from "./contract-support.ts";
+import {
+  begin,
+  bodyOf,
+  collected,
+  committed,
+  contentOf,
+  digest,
+  mebibyte,
+  sameBytes,
+  someBytes,
+  uploaded,
+} from "./contract-support.ts";
 import type { ContractCases } from "./contract-support.ts";
 
 export const commitCases: ContractCases = {

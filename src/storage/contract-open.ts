@@ -1,10 +1,17 @@
 /** The contract of `open`, `stat`, `url` and `list`. */
 import assert from "node:assert/strict";
-
 import { digestAlgorithms } from "../oci/digest.ts";
 import { StorageError } from "./blob-store.ts";
 import type { BlobKey } from "./blob-store.ts";
-import {allOf, collected, committed, contentOf, mebibyte, sameBytes, someBytes} from "./contract-support.ts";
+import {
+  allOf,
+  collected,
+  committed,
+  contentOf,
+  mebibyte,
+  sameBytes,
+  someBytes,
+} from "./contract-support.ts";
 import type { ContractCases } from "./contract-support.ts";
 
 export const openCases: ContractCases = {

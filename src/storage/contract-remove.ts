@@ -1,7 +1,14 @@
 /** The contract of `remove`. */
 import assert from "node:assert/strict";
-
-import {collected, committed, contentOf, digest, sameBytes, someBytes, uploaded} from "./contract-support.ts";
+import {
+  collected,
+  committed,
+  contentOf,
+  digest,
+  sameBytes,
+  someBytes,
+  uploaded,
+} from "./contract-support.ts";
 import type { ContractCases } from "./contract-support.ts";
 
 export const removeCases: ContractCases = {

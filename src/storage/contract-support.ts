@@ -1,6 +1,5 @@
 /** What the cases of the contract suite are made of. */
 import { createHash } from "node:crypto";
-
 import { digestOf } from "../oci/digest.ts";
 import type { Digest, DigestAlgorithm } from "../oci/digest.ts";
 import type { BlobKey, BlobStore, OpenedBlob, StoredUpload } from "./blob-store.ts";
@@ -25,12 +24,14 @@ export function digest(bytes: Uint8Array, algorithm: DigestAlgorithm = "sha256")
   return digestOf(algorithm, createHash(algorithm).update(bytes).digest("hex"));
 }
 
-/** A body that gives these chunks when it is asked for them, and then ends, or fails with `error`. */
+/**
+ * A body that gives these chunks when it is asked for them, and then ends, or fails with `error`.
+ */
 export function bodyOf(
   chunks: readonly Uint8Array[],
   end?: { readonly error: unknown },
 ): ReadableStream<Uint8Array> {
-  const left = chunks.map((chunk) => new Uint8Array(chunk)).reverse();
+  const left = chunks.map((chunk) => new Uint8Array(chunk)).toReversed();
   return new ReadableStream(
     {
       pull(controller) {

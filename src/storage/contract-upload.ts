@@ -1,9 +1,17 @@
 /** The contract of `create`, `append`, `read`, `abort` and `listUploads`. */
 import assert from "node:assert/strict";
-
 import { StorageError, UploadInterrupted } from "./blob-store.ts";
 import type { AppendResult, BlobStore, StoredUpload } from "./blob-store.ts";
-import {begin, bodyOf, collected, mebibyte, readAll, sameBytes, someBytes, uploaded} from "./contract-support.ts";
+import {
+  begin,
+  bodyOf,
+  collected,
+  mebibyte,
+  readAll,
+  sameBytes,
+  someBytes,
+  uploaded,
+} from "./contract-support.ts";
 import type { ContractCases } from "./contract-support.ts";
 
 async function bytesOf(store: BlobStore, upload: StoredUpload, size: number): Promise<Uint8Array> {

@@ -1,5 +1,6 @@
 /**
- * The contract suite of `BlobStore`: what every adapter promises, as tests. An adapter's own test is
+ * The contract suite of `BlobStore`: what every adapter promises, as tests. An adapter's own test
+ * is
  *
  *     await blobStoreContract("my store", async () => createMyStore());
  */

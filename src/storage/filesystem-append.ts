@@ -6,8 +6,9 @@ import { receive } from "./receive.ts";
 import type { Interruption } from "./receive.ts";
 
 /**
- * A batch is written when it has this many bytes: enough that the visit to the thread pool costs little, and
- * little enough that two of them per upload (one filling, one on its way) are no burden.
+ * A batch is written when it has this many bytes: enough that the visit to the thread pool costs
+ * little, and little enough that two of them per upload (one filling, one on its way) are no
+ * burden.
  */
 const batchBytes = 512 * 1024;
 /** ... or this many chunks, since each may keep a buffer alive that is larger than itself. */
@@ -19,7 +20,10 @@ export interface Written {
   readonly interruption: Interruption | undefined;
 }
 
-/** Writes `body` from `options.offset` on. All that was observed is written, whether the body ended early or not. */
+/**
+ * Writes `body` from `options.offset` on. All that was observed is written, whether the body ended
+ * early or not.
+ */
 export async function writeBody(
   calls: FileCalls,
   fd: number,
@@ -32,8 +36,8 @@ export async function writeBody(
 }
 
 /**
- * Collects chunks into batches and writes one batch while the next one fills. The chunks are not copied:
- * the writes gather them where they are.
+ * Collects chunks into batches and writes one batch while the next one fills. The chunks are not
+ * copied: the writes gather them where they are.
  */
 class BatchWriter {
   readonly #calls: FileCalls;

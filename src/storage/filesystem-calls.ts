@@ -1,7 +1,7 @@
 /**
- * The few calls of the operating system that the filesystem store makes, as promises. Node's callback
- * functions are wrapped once: a `FileHandle` costs twice the CPU per call. A test may replace some of
- * them, to be a filesystem without hard links or a full disk.
+ * The few calls of the operating system that the filesystem store makes, as promises. Node's
+ * callback functions are wrapped once: a `FileHandle` costs twice the CPU per call. A test may
+ * replace some of them, to be a filesystem without hard links or a full disk.
  */
 import * as fs from "node:fs";
 import * as fsPromises from "node:fs/promises";
@@ -40,7 +40,8 @@ export const nodeFileCalls: FileCalls = {
   stat: (path) => valueOf((done) => fs.stat(path, done)),
   read: (fd, into, position) =>
     valueOf((done) => fs.read(fd, into, 0, into.byteLength, position, done)),
-  // This one goes through promises: for a small file it is one visit to the thread pool instead of four.
+  // This one goes through promises: for a small file it is one visit to the thread pool instead of
+  // four.
   readFile: (path) => fsPromises.readFile(path),
   writev: (fd, chunks, position) => valueOf((done) => fs.writev(fd, chunks, position, done)),
   ftruncate: (fd, size) => endOf((done) => fs.ftruncate(fd, size, done)),
@@ -66,7 +67,10 @@ export function errorCode(error: unknown): string | undefined {
 }
 
 /** Waits for `call`; a failure with one of `codes` is `undefined`, any other is thrown. */
-export async function unless<T>(call: Promise<T>, ...codes: readonly string[]): Promise<T | undefined> {
+export async function unless<T>(
+  call: Promise<T>,
+  ...codes: readonly string[]
+): Promise<T | undefined> {
   try {
     return await call;
   } catch (error) {
@@ -77,7 +81,10 @@ export async function unless<T>(call: Promise<T>, ...codes: readonly string[]): 
 }
 
 /** The same where the call has no value to give: whether it was done. */
-export async function done(call: Promise<void>, ...unlessCodes: readonly string[]): Promise<boolean> {
+export async function done(
+  call: Promise<void>,
+  ...unlessCodes: readonly string[]
+): Promise<boolean> {
   try {
     await call;
     return true;

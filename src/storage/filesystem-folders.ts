@@ -1,11 +1,11 @@
 /**
  * Makes folder entries durable. A file survives a power cut only when the folder that names it is
- * synced too, and so each folder above. Whoever finds a folder in place cannot know whether the one who made
- * it has synced its entry yet, so every committer syncs for itself, and never trusts what it merely sees.
+ * synced too, and so each folder above. Whoever finds a folder in place cannot know whether the one
+ * who made it has synced its entry yet, so every committer syncs for itself, and never trusts what
+ * it merely sees.
  */
 import { constants } from "node:fs";
 import { dirname, relative } from "node:path";
-
 import { errorCode } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
 
@@ -40,8 +40,9 @@ export class DurableFolders {
   }
 
   /**
-   * Resolves when the entries of `folder` and of each folder above it, up to the root, are durable. That is
-   * done once per process: these folders stay, and one who saw one made and synced need not do it again.
+   * Resolves when the entries of `folder` and of each folder above it, up to the root, are durable.
+   * That is done once per process: these folders stay, and one who saw one made and synced need not
+   * do it again.
    */
   syncAbove(folder: string): Promise<void> {
     const known = this.#above.get(folder);
@@ -55,7 +56,9 @@ export class DurableFolders {
     return above;
   }
 
-  /** Makes `folder` and those above it where they are missing; what was made has to be synced anew. */
+  /**
+   * Makes `folder` and those above it where they are missing; what was made has to be synced anew.
+   */
   async make(folder: string): Promise<void> {
     const made = await this.#calls.mkdirs(folder);
     // Nothing made means that somebody else just did, and it may have been any of them.
@@ -83,7 +86,8 @@ export class DurableFolders {
     try {
       await this.#calls.fsync(fd);
     } catch (error) {
-      // Some network and FUSE filesystems cannot sync a folder, and say so; there is nothing else to call.
+      // Some network and FUSE filesystems cannot sync a folder, and say so; there is nothing else
+      // to call.
       const code = errorCode(error);
       if (code !== "EINVAL" && code !== "ENOTSUP") throw error;
     } finally {

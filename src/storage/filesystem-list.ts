@@ -1,19 +1,15 @@
 /** Walking the filesystem store's tree in order, with one folder's names in memory per level. */
 import { join } from "node:path";
-
 import type { BlobKey, StoredBlob, StoredUpload } from "./blob-store.ts";
 import { unless } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
-import {
-  isAlgorithmName,
-  isFanName,
-  keyAt,
-  namesOf,
-  parseUploadFile,
-} from "./filesystem-paths.ts";
+import { isAlgorithmName, isFanName, keyAt, namesOf, parseUploadFile } from "./filesystem-paths.ts";
 import type { FilesystemPaths, UploadFile } from "./filesystem-paths.ts";
 
-/** Keys are ordered as their names are, level by level, since all names of one level are equally long. */
+/**
+ * Keys are ordered as their names are, level by level, since all names of one level are equally
+ * long.
+ */
 export async function* listBlobs(
   calls: FileCalls,
   paths: FilesystemPaths,
@@ -55,7 +51,7 @@ export async function* listUploadFiles(
     .map(parseUploadFile)
     .filter((file) => file !== undefined)
     .filter((file) => after === undefined || file.id > after)
-    .sort(byIdAndTakeovers);
+    .toSorted(byIdAndTakeovers);
   for (const { id, state } of files) {
     const stats = await unless(calls.stat(join(paths.uploads, state)), "ENOENT");
     if (stats !== undefined) yield { id, state, modifiedAt: Math.trunc(stats.mtimeMs) };
@@ -64,7 +60,7 @@ export async function* listUploadFiles(
 
 async function namesIn(calls: FileCalls, folder: string): Promise<readonly string[]> {
   const names = await unless(calls.readdir(folder), "ENOENT", "ENOTDIR");
-  return names === undefined ? [] : names.sort();
+  return names === undefined ? [] : names.toSorted();
 }
 
 function byIdAndTakeovers(a: UploadFile, b: UploadFile): number {

@@ -15,7 +15,6 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-
 import { algorithmOf, hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BlobKey, StoredUpload } from "./blob-store.ts";
@@ -91,7 +90,9 @@ export function namesOf(key: BlobKey): readonly [algorithm: string, fan: string,
   return [algorithm, fan, hex];
 }
 
-/** The key of the content that three names below `blobs/` lead to; `undefined` for foreign names. */
+/**
+ * The key of the content that three names below `blobs/` lead to; `undefined` for foreign names.
+ */
 export function keyAt(algorithm: string, fan: string, hex: string): BlobKey | undefined {
   const key = `${blobsFolder}/${algorithm}/${fan}/${hex}/${dataName}`;
   return isBlobKey(key) ? key : undefined;

@@ -1,21 +1,26 @@
 /**
- * How content comes to its place and leaves it (invariants I1 and I4). Both sides work without a lock, in any number of
- * processes: each step is one atomic call, and whoever finds the other one in the way begins anew.
+ * How content comes to its place and leaves it (invariants I1 and I4). Both sides work without a
+ * lock, in any number of processes: each step is one atomic call, and whoever finds the other one
+ * in the way begins anew.
  */
 import { constants } from "node:fs";
 import { dirname } from "node:path";
-
 import { StorageError } from "./blob-store.ts";
 import { done, errorCode, unless } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
 import type { DurableFolders } from "./filesystem-folders.ts";
 import type { BlobPlace } from "./filesystem-paths.ts";
 
-/** Each further attempt means that a remover took a folder away in between, which it does once per content. */
+/**
+ * Each further attempt means that a remover took a folder away in between, which it does once per
+ * content.
+ */
 const attemptsMax = 16;
 
-/** What a filesystem without hard links answers, or one that allows no further link or none of ours. */
-const noLinkCodes = ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"];
+/**
+ * What a filesystem without hard links answers, or one that allows no further link or none of ours.
+ */
+const noLinkCodes = new Set(["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"]);
 
 type Linked = "linked" | "exists" | "vanished" | "unsupported";
 
@@ -29,8 +34,8 @@ export class Placement {
   }
 
   /**
-   * Gives the file `from`, whose `size` bytes are durable, a second name at `place`, and syncs every folder above.
-   * `from` stays, except where there are no hard links.
+   * Gives the file `from`, whose `size` bytes are durable, a second name at `place`, and syncs
+   * every folder above. `from` stays, except where there are no hard links.
    */
   async put(from: string, place: BlobPlace, size: number): Promise<void> {
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
@@ -40,8 +45,9 @@ export class Placement {
   }
 
   /**
-   * Takes the content away; `aside` is where it waits for what `confirm` says. Absent content is confirmed too: it may
-   * have been set aside by an attempt that crashed, and the caller's row of it wants to go as well.
+   * Takes the content away; `aside` is where it waits for what `confirm` says. Absent content is
+   * confirmed too: it may have been set aside by an attempt that crashed, and the caller's row of
+   * it wants to go as well.
    */
   async take(place: BlobPlace, aside: string, confirm: () => Promise<boolean>): Promise<void> {
     const trash = dirname(aside);
@@ -93,8 +99,8 @@ export class Placement {
   }
 
   /**
-   * The size of what lies at the place. If that is right it stays; it is somebody else's, and whether it is durable
-   * is not known yet.
+   * The size of what lies at the place. If that is right it stays; it is somebody else's, and
+   * whether it is durable is not known yet.
    */
   async #sizeKept(place: BlobPlace, size: number): Promise<number | undefined> {
     const fd = await unless(this.#calls.open(place.data, constants.O_RDONLY), "ENOENT");
@@ -115,7 +121,8 @@ export class Placement {
     if (linked === "unsupported") return await done(this.#calls.rename(from, place.data), "ENOENT");
     if (linked === "vanished") return false;
     const renamed = await done(this.#calls.rename(temporary, place.data), "ENOENT");
-    // To rename one link of a file onto another one of the same file does nothing: the temporary one stays.
+    // To rename one link of a file onto another one of the same file does nothing: the temporary
+    // one stays.
     await done(this.#calls.unlink(temporary), "ENOENT");
     return renamed;
   }
@@ -145,7 +152,7 @@ export class Placement {
       const code = errorCode(error);
       if (code === "EEXIST") return "exists";
       if (code === "ENOENT") return "vanished";
-      if (code !== undefined && noLinkCodes.includes(code)) return "unsupported";
+      if (code !== undefined && noLinkCodes.has(code)) return "unsupported";
       throw error;
     }
   }

@@ -1,13 +1,15 @@
 /** Reading files as byte streams whose chunks grow, within one budget for all that are open. */
 import { constants } from "node:fs";
 import type { UnderlyingByteSource } from "node:stream/web";
-
 import { StorageError } from "./blob-store.ts";
 import type { Bytes, FileCalls } from "./filesystem-calls.ts";
 
 /** A first chunk is small, for the reader may want little or be slow... */
 const chunkBytesMin = 64 * 1024;
-/** ... and each time it asks for more the next one is twice as large: 1 MiB costs a third of the CPU. */
+/**
+ * ... and each time it asks for more the next one is twice as large: 1 MiB costs a third of the
+ * CPU.
+ */
 const chunkBytesMax = 1024 * 1024;
 /**
  * What all readers that hold a chunk may hold together, more or less: beyond 24 of them chunks stay
@@ -30,12 +32,15 @@ export class FileReader {
     this.#calls = calls;
   }
 
-  /** All of a small span at once. Throws what the system throws, and `StorageError` if it is not all there. */
+  /**
+   * All of a small span at once. Throws what the system throws, and `StorageError` if it is not all
+   * there.
+   */
   async bytes(path: string, { start, size }: FileSpan): Promise<Bytes> {
     const fd = await this.#calls.open(path, constants.O_RDONLY);
     try {
       const bytes = new Uint8Array(size);
-      for (let filled = 0; filled < size; ) {
+      for (let filled = 0; filled < size;) {
         const read = await this.#calls.read(fd, bytes.subarray(filled), start + filled);
         if (read === 0) throw tooShort(start + size);
         filled += read;
@@ -46,7 +51,10 @@ export class FileReader {
     }
   }
 
-  /** Opens the file at once, so that an absent or a short one is known before the first byte is asked for. */
+  /**
+   * Opens the file at once, so that an absent or a short one is known before the first byte is
+   * asked for.
+   */
   async stream(
     path: string,
     { start, size }: FileSpan,
@@ -117,7 +125,8 @@ class FileSource implements UnderlyingByteSource {
   async pull(controller: ReadableByteStreamController): Promise<void> {
     const request = controller.byobRequest;
     const left = this.#end - this.#position;
-    const into = request?.view == null ? this.#newChunk(left) : viewOf(request.view, left);
+    const view = request?.view ?? undefined;
+    const into = view === undefined ? this.#newChunk(left) : viewOf(view, left);
     const count = await this.#read(into);
     if (this.#unwanted) return;
     this.#position += count;
@@ -166,7 +175,10 @@ class FileSource implements UnderlyingByteSource {
     this.#close().catch(() => undefined);
   }
 
-  /** The descriptor is given back only when nothing reads from it any more: its number is soon another file. */
+  /**
+   * The descriptor is given back only when nothing reads from it any more: its number is soon
+   * another file.
+   */
   #close(): Promise<void> {
     this.#closing ??= this.#closeOnce();
     return this.#closing;

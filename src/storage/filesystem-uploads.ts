@@ -1,7 +1,9 @@
-/** The files of uploads: each is written by one writer at a time, which makes it durable before it answers. */
+/**
+ * The files of uploads: each is written by one writer at a time, which makes it durable before it
+ * answers.
+ */
 import { constants } from "node:fs";
 import type { Stats } from "node:fs";
-
 import { StorageError } from "./blob-store.ts";
 import type { AppendOptions, StoredUpload } from "./blob-store.ts";
 import { writeBody } from "./filesystem-append.ts";
@@ -12,7 +14,9 @@ import type { DurableFolders } from "./filesystem-folders.ts";
 import { parseUploadFile, uploadState } from "./filesystem-paths.ts";
 import type { FilesystemPaths } from "./filesystem-paths.ts";
 
-/** For the copy of a prefix where the filesystem cannot share the blocks: large enough to be fast. */
+/**
+ * For the copy of a prefix where the filesystem cannot share the blocks: large enough to be fast.
+ */
 const copyBytes = 1024 * 1024;
 
 export class UploadFiles {
@@ -44,8 +48,8 @@ export class UploadFiles {
   }
 
   /**
-   * Makes a file for `id` that has the first `size` bytes of another one, which may still be written to. It is nobody
-   * else's, whoever takes over at the same time.
+   * Makes a file for `id` that has the first `size` bytes of another one, which may still be
+   * written to. It is nobody else's, whoever takes over at the same time.
    */
   async takeOver(id: string, from: StoredUpload, size: number): Promise<string> {
     const source = this.#paths.upload(from);
@@ -62,8 +66,11 @@ export class UploadFiles {
     offset: number,
   ): Promise<{ readonly fd: number; readonly state: string }> {
     const path = this.#paths.upload({ id, state });
-    // Only the very first append makes the file: a late writer must not bring back what was dropped.
-    const fd = await (offset === 0 ? this.#make(path, 0) : this.#calls.open(path, constants.O_WRONLY));
+    // Only the very first append makes the file: a late writer must not bring back what was
+    // dropped.
+    const fd = await (offset === 0
+      ? this.#make(path, 0)
+      : this.#calls.open(path, constants.O_WRONLY));
     try {
       const { nlink } = await this.#cut(fd, offset);
       if (nlink === 1) return { fd, state };
@@ -102,7 +109,7 @@ export class UploadFiles {
     const buffer = new Uint8Array(Math.min(copyBytes, size));
     const fd = await this.#calls.open(source, constants.O_RDONLY);
     try {
-      for (let position = 0; position < size; ) {
+      for (let position = 0; position < size;) {
         const into = buffer.subarray(0, Math.min(buffer.byteLength, size - position));
         const read = await this.#calls.read(fd, into, position);
         if (read === 0) break;
@@ -114,7 +121,8 @@ export class UploadFiles {
   }
 
   /**
-   * Drops what lies at `size` or beyond it, unless the file has another name. A file that is shorter has lost bytes.
+   * Drops what lies at `size` or beyond it, unless the file has another name. A file that is
+   * shorter has lost bytes.
    */
   async #cut(fd: number, size: number): Promise<Stats> {
     const found = await this.#calls.fstat(fd);

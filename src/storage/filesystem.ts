@@ -1,10 +1,10 @@
 /**
- * The filesystem `BlobStore`: content at Distribution's paths, uploads and trash in a folder of our own beside it.
- * The tree is drawn in `filesystem-paths.ts`. Any number of processes may share a root.
+ * The filesystem `BlobStore`: content at Distribution's paths, uploads and trash in a folder of our
+ * own beside it. The tree is drawn in `filesystem-paths.ts`. Any number of processes may share a
+ * root.
  */
 import assert from "node:assert/strict";
 import { dirname, resolve } from "node:path";
-
 import type { Digest } from "../oci/digest.ts";
 import { StorageError, UploadInterrupted } from "./blob-store.ts";
 import type {
@@ -42,7 +42,9 @@ export async function createFilesystemStore(options: FilesystemStoreOptions): Pr
   return new FilesystemStore(calls, paths, folders);
 }
 
-/** Content up to this size comes as bytes: one visit to the thread pool, and no stream to set up. */
+/**
+ * Content up to this size comes as bytes: one visit to the thread pool, and no stream to set up.
+ */
 const smallBytesMax = 64 * 1024;
 
 class FilesystemStore implements BlobStore {
@@ -124,7 +126,10 @@ class FilesystemStore implements BlobStore {
     return place.key;
   }
 
-  /** Takes the file away that this state names. One that was left behind by a takeover is a state of its own. */
+  /**
+   * Takes the file away that this state names. One that was left behind by a takeover is a state of
+   * its own.
+   */
   async abort(upload: StoredUpload): Promise<void> {
     const unlinked = this.#calls.unlink(this.#paths.upload(upload));
     await wrapped("an upload cannot be dropped", done(unlinked, "ENOENT"));
@@ -134,7 +139,10 @@ class FilesystemStore implements BlobStore {
     return wrappedEach(listUploadFiles(this.#calls, this.#paths, after));
   }
 
-  /** Nothing is held between calls; streams that are open stay open until they are read or cancelled. */
+  /**
+   * Nothing is held between calls; streams that are open stay open until they are read or
+   * cancelled.
+   */
   async close(): Promise<void> {}
 
   async #open(path: string, { span, signal }: OpenOptions): Promise<OpenedBlob | undefined> {

@@ -1,10 +1,9 @@
 /**
- * The memory `BlobStore`, for tests and for `storage: inmemory`. Content is a list of pieces that are never
- * changed, so that an upload, its takeover and what was committed from it share them.
+ * The memory `BlobStore`, for tests and for `storage: inmemory`. Content is a list of pieces that
+ * are never changed, so that an upload, its takeover and what was committed from it share them.
  */
 import assert from "node:assert/strict";
 import type { UnderlyingByteSource } from "node:stream/web";
-
 import { algorithmOf, hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import { StorageError, UploadInterrupted } from "./blob-store.ts";
@@ -92,7 +91,7 @@ class MemoryStore implements BlobStore {
   }
 
   async *list(after?: BlobKey): AsyncGenerator<StoredBlob> {
-    for (const key of [...this.#blobs.keys()].sort()) {
+    for (const key of [...this.#blobs.keys()].toSorted()) {
       const content = this.#blobs.get(key);
       if (content === undefined || (after !== undefined && key <= after)) continue;
       yield { key, size: content.size, modifiedAt: content.modifiedAt };
@@ -168,7 +167,9 @@ class MemoryStore implements BlobStore {
   async *listUploads(
     after?: string,
   ): AsyncGenerator<StoredUpload & { readonly modifiedAt: number }> {
-    const uploads = [...this.#uploads].sort(([, a], [, b]) => (a.id < b.id ? -1 : +(a.id > b.id)));
+    const uploads = [...this.#uploads].toSorted(([, a], [, b]) =>
+      a.id < b.id ? -1 : +(a.id > b.id),
+    );
     for (const [state, { id, content }] of uploads) {
       if (after !== undefined && id <= after) continue;
       if (this.#uploads.has(state)) yield { id, state, modifiedAt: content.modifiedAt };
@@ -228,7 +229,7 @@ function joined(pieces: readonly Bytes[], size: number): Bytes {
 
 /** Copies of the bytes: a byte stream hands its buffers over, and these stay here. */
 function stream(pieces: readonly Bytes[], signal?: AbortSignal): ReadableStream<Bytes> {
-  const left = pieces.flatMap((piece) => chunksOf(piece)).reverse();
+  const left = pieces.flatMap((piece) => chunksOf(piece)).toReversed();
   let abort: (() => void) | undefined;
   const finish = (): void => {
     if (abort !== undefined) signal?.removeEventListener("abort", abort);

@@ -6,9 +6,9 @@ export interface Interruption {
 }
 
 /**
- * Gives each chunk of `body` to `take`, in order, waiting where it asks to. Resolves with the cause when the
- * body failed or the signal was aborted; what `take` was given until then stays. What `take` throws is
- * thrown. The body is cancelled unless it was read to its end.
+ * Gives each chunk of `body` to `take`, in order, waiting where it asks to. Resolves with the cause
+ * when the body failed or the signal was aborted; what `take` was given until then stays. What
+ * `take` throws is thrown. The body is cancelled unless it was read to its end.
  */
 export async function receive(
   body: ReadableStream<Uint8Array>,
