@@ -77,22 +77,30 @@ function fileLength({ path, lines }: SourceFile, report: Report): void {
 function functionLength(file: SourceFile, report: Report): void {
   const isHandler = file.path.startsWith("src/http/handlers/");
   const max = isHandler ? budgets.handlerLines : budgets.functionLines;
+  // The functions around the place in the file, and those of them that hold tests.
+  const open: Node[] = [];
   const groups = new Set<Node>();
-  const check = (node: Node): void => {
+  const enter = (node: Node): void => void open.push(node);
+  const leave = (node: Node): void => {
+    open.pop();
     const count = lineAt(file, node.end) - lineAt(file, node.start) + 1;
-    if (count > max && !groups.has(node)) {
-      report(node, `is a function of ${count} lines, ${max} are allowed`);
-    }
+    if (count <= max || groups.has(node)) return;
+    report(node, `is a function of ${count} lines, ${max} are allowed`);
   };
   visit(file, {
-    // The body of a group of tests is a list, however long.
-    CallExpression: ({ callee, arguments: given }) => {
-      if (/^(describe|suite)$/.test(nameOf(callee)))
-        for (const argument of given) groups.add(argument);
+    // A group of tests is a list, however long.
+    CallExpression: ({ callee }) => {
+      const around = open.at(-1);
+      if (around !== undefined && /^(describe|it|suite|test)$/.test(nameOf(callee))) {
+        groups.add(around);
+      }
     },
-    FunctionDeclaration: check,
-    FunctionExpression: check,
-    ArrowFunctionExpression: check,
+    FunctionDeclaration: enter,
+    "FunctionDeclaration:exit": leave,
+    FunctionExpression: enter,
+    "FunctionExpression:exit": leave,
+    ArrowFunctionExpression: enter,
+    "ArrowFunctionExpression:exit": leave,
   });
 }
 
@@ -191,8 +199,12 @@ function skippedTests(file: SourceFile, report: Report): void {
 function sleeps(file: SourceFile, report: Report): void {
   if (Object.hasOwn(sleepers, file.path)) return;
   visit(file, {
-    ImportDeclaration: (node) => {
-      if (node.source.value === "node:timers/promises") report(node, "is for sleeping");
+    ImportDeclaration: ({ source, specifiers }) => {
+      if (source.value !== "node:timers/promises") return;
+      for (const specifier of specifiers) {
+        const name = specifier.type === "ImportSpecifier" ? nameOf(specifier.imported) : "*";
+        if (/^(\*|setTimeout|scheduler)$/.test(name)) report(specifier, "is for sleeping");
+      }
     },
     // `new Promise((resolve) => setTimeout(resolve, 100))`; a timer that rejects is a limit, not a
     // sleep.
@@ -221,7 +233,8 @@ test("the rules find what they forbid, and nothing in strings and comments", () 
     found(functionLength, `class A { a() {${"\n".repeat(25)}} }`, "src/http/handlers/a.ts"),
     1,
   );
-  assert.equal(found(functionLength, `describe("a", () => {${"\n".repeat(70)}});`), 0);
+  assert.equal(found(functionLength, `function a() {${"\n".repeat(70)} test("b", c); }`), 0);
+  assert.equal(found(functionLength, `test("a", () => {${"\n".repeat(70)}});`), 1);
   assert.equal(found(lineLength, `// ${long}\nconst a = "${long}";`), 2);
   assert.equal(found(lineLength, `// ${"x".repeat(101)}\nconst a = \`\n${long}\n\`;`), 0);
   assert.equal(found(interfaceSize, `interface A {${"a(): void; b: () => void;".repeat(7)}}`), 1);
@@ -240,6 +253,8 @@ test("the rules find what they forbid, and nothing in strings and comments", () 
   );
   assert.equal(found(skippedTests, 'test(a, { skip: "no docker here" }, b); t.skip("why");'), 0);
   assert.equal(found(sleeps, "await new Promise((resolve) => setTimeout(resolve, 1));"), 1);
+  assert.equal(found(sleeps, 'import { setTimeout } from "node:timers/promises";'), 1);
+  assert.equal(found(sleeps, 'import { setImmediate } from "node:timers/promises";'), 0);
   assert.equal(found(sleeps, "await new Promise((_, no) => setTimeout(() => no(), 1));"), 0);
 });
 
