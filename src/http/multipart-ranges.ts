@@ -2,7 +2,6 @@
  * Several ranges in one answer (RFC 9110 section 14.6), as snapshotters ask for that pull lazily. Parts
  * are opened one after another, so that a request for many ranges holds one file open.
  */
-import { randomUUID } from "node:crypto";
 import type { ByteSpan } from "../oci/range.ts";
 import type { OpenedBlob } from "../registry/registry.ts";
 import type { HeaderList } from "./answers.ts";
@@ -16,9 +15,11 @@ export function multipartRanges(content: {
   readonly spans: readonly ByteSpan[];
   readonly size: number;
   readonly contentType: string;
+  /** Must not occur in the content; a part of its digest cannot. */
+  readonly boundary: string;
   readonly open: (span: ByteSpan) => Promise<OpenedBlob>;
 }): { readonly headers: HeaderList; readonly body: ReadableStream<Uint8Array<ArrayBuffer>> } {
-  const boundary = randomUUID();
+  const { boundary } = content;
   const encoder = new TextEncoder();
   const parts = content.spans.map((span, index): Part => {
     const lines = [

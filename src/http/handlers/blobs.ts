@@ -1,6 +1,7 @@
 /** Blobs: pull, check, delete. spec: end-2, end-10. */
+import { hexOf } from "../../oci/digest.ts";
 import { OciError } from "../../oci/errors.ts";
-import { parseRange } from "../../oci/range.ts";
+import { parseRange, type ByteSpan } from "../../oci/range.ts";
 import type { Blob } from "../../registry/registry.ts";
 import { answer, emptyAnswer, errorAnswer, type HeaderList } from "../answers.ts";
 import { entityTag, isNotModified, isPreconditionFailed, isRangeWanted } from "../conditions.ts";
@@ -10,6 +11,9 @@ import type { RequestContext } from "../request-context.ts";
 import type { Handler, MethodTable } from "./handler.ts";
 
 const contentType = "application/octet-stream";
+
+/** Characters: enough that no content has them by chance. */
+const boundaryLength = 40;
 
 function blobHeaders(blob: Blob): HeaderList {
   return [
@@ -49,33 +53,37 @@ async function pullRanges(
   blob: Blob,
   header: string,
 ): Promise<Answer | undefined> {
-  const { signal } = ctx.request;
   const range = parseRange(header, blob.size);
   if (range.kind === "whole") return undefined;
-  if (range.kind === "unsatisfiable") {
-    const error = new OciError("RANGE_INVALID", {
-      message: `the blob has ${blob.size} bytes; none of those asked for are among them`,
-    });
-    return errorAnswer(error, [["Content-Range", `bytes */${blob.size}`]]);
-  }
-  const [span] = range.spans;
-  if (range.spans.length > 1 || span === undefined) {
-    const open = (each: typeof span) =>
-      ctx.registry.blobs.open(blob, each === undefined ? { signal } : { span: each, signal });
-    const parts = multipartRanges({ spans: range.spans, size: blob.size, contentType, open });
-    return answer(206, [...parts.headers, ...blobHeaders(blob)], parts.body);
-  }
-  const { body, size } = await ctx.registry.blobs.open(blob, { span, signal });
-  return answer(
-    206,
-    [
-      ["Content-Type", contentType],
-      ["Content-Length", String(size)],
-      ["Content-Range", `bytes ${span.start}-${span.end}/${blob.size}`],
-      ...blobHeaders(blob),
-    ],
-    body,
-  );
+  if (range.kind === "unsatisfiable") return unsatisfiable(blob);
+  const [span, ...more] = range.spans;
+  if (span === undefined || more.length > 0) return severalSpans(ctx, blob, range.spans);
+  const { body, size } = await ctx.registry.blobs.open(blob, { span, signal: ctx.request.signal });
+  const headers: HeaderList = [
+    ["Content-Type", contentType],
+    ["Content-Length", String(size)],
+    ["Content-Range", `bytes ${span.start}-${span.end}/${blob.size}`],
+    ...blobHeaders(blob),
+  ];
+  return answer(206, headers, body);
+}
+
+function severalSpans(ctx: RequestContext, blob: Blob, spans: readonly ByteSpan[]): Answer {
+  const { signal } = ctx.request;
+  const { body, headers } = multipartRanges({
+    spans,
+    size: blob.size,
+    contentType,
+    boundary: hexOf(blob.digest).slice(0, boundaryLength),
+    open: (span) => ctx.registry.blobs.open(blob, { span, signal }),
+  });
+  return answer(206, [...headers, ...blobHeaders(blob)], body);
+}
+
+function unsatisfiable(blob: Blob): Answer {
+  const message = `the blob has ${blob.size} bytes; none of those asked for are among them`;
+  const error = new OciError("RANGE_INVALID", { message });
+  return errorAnswer(error, [["Content-Range", `bytes */${blob.size}`]]);
 }
 
 const check: Handler = async (ctx) => {

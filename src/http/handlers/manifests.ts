@@ -57,12 +57,7 @@ const push: Handler = async (ctx) => {
   const repository = ctx.repository();
   const reference = ctx.reference();
   const tags = readTags(ctx);
-  if (tags.length > 0 && "tag" in reference) {
-    throw new OciError("UNSUPPORTED", {
-      status: 400,
-      message: "tag parameters go with a push by digest",
-    });
-  }
+  if (tags.length > 0 && "tag" in reference) throw tagParametersMisplaced();
   const bytes = await readBody(ctx.request, manifestBytesMax);
   const pushed = await ctx.registry.manifests.push(repository, {
     reference,
@@ -79,6 +74,11 @@ const push: Handler = async (ctx) => {
   if ("digest" in reference) for (const tag of pushed.tags) headers.push(["OCI-Tag", tag]);
   return emptyAnswer(201, headers);
 };
+
+function tagParametersMisplaced(): OciError {
+  const message = "tag parameters go with a push by digest";
+  return new OciError("UNSUPPORTED", { status: 400, message });
+}
 
 function readTags(ctx: RequestContext): readonly Tag[] {
   const texts = ctx.query.getAll("tag");
