@@ -45,6 +45,22 @@ export function bodyOf(
   );
 }
 
+/** The same as a byte stream, as a request's body is one. It fails in the end. */
+export function byteBodyOf(
+  chunks: readonly Uint8Array[],
+  error: unknown,
+): ReadableStream<Uint8Array> {
+  const left = chunks.map((chunk) => new Uint8Array(chunk)).toReversed();
+  return new ReadableStream({
+    type: "bytes",
+    pull(controller) {
+      const chunk = left.pop();
+      if (chunk === undefined) controller.error(error);
+      else controller.enqueue(chunk);
+    },
+  });
+}
+
 export async function begin(store: BlobStore, id: string): Promise<StoredUpload> {
   return { id, state: await store.create(id) };
 }

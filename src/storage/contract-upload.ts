@@ -5,6 +5,7 @@ import type { AppendResult, BlobStore, StoredUpload } from "./blob-store.ts";
 import {
   begin,
   bodyOf,
+  byteBodyOf,
   collected,
   mebibyte,
   readAll,
@@ -55,6 +56,49 @@ export const uploadCases: ContractCases = {
     const upload = await begin(store, "tiny");
     const { size, state } = await store.append(upload, bodyOf(chunks), { offset: 0 });
     assert.ok(sameBytes(await bytesOf(store, { id: "tiny", state }, size), bytes));
+  },
+
+  "a byte stream is an upload like any other, and may fail at any point": async (store) => {
+    const bytes = someBytes(300_000);
+    for (const size of [0, 1, 20_000, 65_536, 300_000]) {
+      const upload = await begin(store, `bytes-${size}`);
+      const body = new Response(bytes.subarray(0, size)).body;
+      assert.ok(body !== null);
+      const { state } = await store.append(upload, body, { offset: 0 });
+      const cause = new Error("the client went away");
+      const failing = byteBodyOf([bytes.subarray(0, 10), bytes.subarray(10, 90_000)], cause);
+      const observed: Uint8Array[] = [];
+      const observe = (chunk: Uint8Array): void => void observed.push(chunk.slice());
+      const begun = { id: upload.id, state };
+      const error = await interrupted(store.append(begun, failing, { offset: size, observe }));
+      assert.equal(error.cause, cause);
+      assert.equal(error.result.size, size + 90_000);
+      assert.ok(sameBytes(Buffer.concat(observed), bytes.subarray(0, 90_000)));
+      const after = { id: upload.id, state: error.result.state };
+      const all = Buffer.concat([bytes.subarray(0, size), ...observed]);
+      assert.ok(sameBytes(await bytesOf(store, after, error.result.size), all));
+    }
+  },
+
+  "an aborted byte stream keeps what was observed": async (store) => {
+    const abort = new AbortController();
+    const observed: Uint8Array[] = [];
+    const body = new ReadableStream<Uint8Array>({
+      type: "bytes",
+      start: (controller) => controller.enqueue(someBytes(70_000)),
+      pull: () => {
+        if (observed.length > 0) abort.abort(new Error("enough"));
+      },
+    });
+    const observe = (chunk: Uint8Array): void => void observed.push(chunk.slice());
+    const upload = await begin(store, "bytes");
+    const appending = store.append(upload, body, { offset: 0, observe, signal: abort.signal });
+    const { result } = await interrupted(appending);
+    const all = Buffer.concat(observed);
+    assert.equal(result.size, all.byteLength);
+    assert.ok(
+      sameBytes(await bytesOf(store, { id: "bytes", state: result.state }, all.length), all),
+    );
   },
 
   "an upload goes on where it was left": async (store) => {

@@ -8,19 +8,25 @@ import * as fsPromises from "node:fs/promises";
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
-export interface FileCalls {
+export type FileCalls = DescriptorCalls & PathCalls;
+
+export interface DescriptorCalls {
   readonly open: (path: string, flags: number) => Promise<number>;
   readonly close: (fd: number) => Promise<void>;
   readonly fstat: (fd: number) => Promise<fs.Stats>;
-  readonly stat: (path: string) => Promise<fs.Stats>;
   /** The number of bytes that were read at `position`, 0 at the end of the file. */
   readonly read: (fd: number, into: Bytes, position: number) => Promise<number>;
-  readonly readFile: (path: string) => Promise<Bytes>;
   /** The number of bytes that were written at `position`, which may be fewer than all. */
-  readonly writev: (fd: number, chunks: Uint8Array[], position: number) => Promise<number>;
+  readonly writev: (fd: number, chunks: readonly Bytes[], position: number) => Promise<number>;
   readonly ftruncate: (fd: number, size: number) => Promise<void>;
   readonly fsync: (fd: number) => Promise<void>;
   readonly fdatasync: (fd: number) => Promise<void>;
+}
+
+export interface PathCalls {
+  readonly stat: (path: string) => Promise<fs.Stats>;
+  readonly readFile: (path: string) => Promise<Bytes>;
+  readonly readdir: (path: string) => Promise<string[]>;
   readonly link: (from: string, to: string) => Promise<void>;
   readonly rename: (from: string, to: string) => Promise<void>;
   readonly unlink: (path: string) => Promise<void>;
@@ -28,7 +34,6 @@ export interface FileCalls {
   /** Like `mkdir -p`; resolves with the uppermost folder that was missing. */
   readonly mkdirs: (path: string) => Promise<string | undefined>;
   readonly rmdir: (path: string) => Promise<void>;
-  readonly readdir: (path: string) => Promise<string[]>;
   /** Shares the blocks where the filesystem can; fails if `to` exists. */
   readonly copyFile: (from: string, to: string) => Promise<void>;
 }
@@ -43,7 +48,7 @@ export const nodeFileCalls: FileCalls = {
   // This one goes through promises: for a small file it is one visit to the thread pool instead of
   // four.
   readFile: (path) => fsPromises.readFile(path),
-  writev: (fd, chunks, position) => valueOf((done) => fs.writev(fd, chunks, position, done)),
+  writev: (fd, chunks, position) => valueOf((done) => fs.writev(fd, [...chunks], position, done)),
   ftruncate: (fd, size) => endOf((done) => fs.ftruncate(fd, size, done)),
   fsync: (fd) => endOf((done) => fs.fsync(fd, done)),
   fdatasync: (fd) => endOf((done) => fs.fdatasync(fd, done)),

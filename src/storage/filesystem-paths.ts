@@ -7,8 +7,8 @@
  *           1f0c...e9/                        all of them
  *             data                            the content
  *     longshore/                              what Distribution does not know
- *       uploads/<id>.<n>                      an upload's bytes; n counts the writers that took it over
- *       uploads/<id>.<n>.tmp                  a second link to them, about to replace a broken `data`
+ *       uploads/<id>.<n>                      an upload's bytes; n counts its takeovers
+ *       uploads/<id>.<n>.tmp                  the same bytes, about to replace broken ones
  *       trash/<claim>                         content set aside, until it is known to be unwanted
  *
  * Every name is checked against a strict grammar before it becomes part of a path.
@@ -22,8 +22,13 @@ import type { BlobKey, StoredUpload } from "./blob-store.ts";
 export const blobsFolder = "docker/registry/v2/blobs";
 const dataName = "data";
 
-const keyPattern =
-  /^docker\/registry\/v2\/blobs\/(?:sha256\/([0-9a-f]{2})\/\1[0-9a-f]{62}|sha384\/([0-9a-f]{2})\/\2[0-9a-f]{94}|sha512\/([0-9a-f]{2})\/\3[0-9a-f]{126})\/data$/;
+const keyPattern = new RegExp(
+  `^${blobsFolder}/(?:${[
+    `sha256/([0-9a-f]{2})/\\1[0-9a-f]{62}`,
+    `sha384/([0-9a-f]{2})/\\2[0-9a-f]{94}`,
+    `sha512/([0-9a-f]{2})/\\3[0-9a-f]{126}`,
+  ].join("|")})/${dataName}$`,
+);
 const algorithmPattern = /^sha(?:256|384|512)$/;
 const fanPattern = /^[0-9a-f]{2}$/;
 const idPattern = /^[A-Za-z0-9_-]{1,128}$/;

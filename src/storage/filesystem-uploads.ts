@@ -6,7 +6,7 @@ import { constants } from "node:fs";
 import type { Stats } from "node:fs";
 import { StorageError } from "./blob-store.ts";
 import type { AppendOptions, StoredUpload } from "./blob-store.ts";
-import { writeBody } from "./filesystem-append.ts";
+import { UploadBuffers, writeBody } from "./filesystem-append.ts";
 import type { Written } from "./filesystem-append.ts";
 import { done, unless } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
@@ -23,6 +23,7 @@ export class UploadFiles {
   readonly #calls: FileCalls;
   readonly #paths: FilesystemPaths;
   readonly #folders: DurableFolders;
+  readonly #buffers: UploadBuffers = new UploadBuffers();
 
   constructor(calls: FileCalls, paths: FilesystemPaths, folders: DurableFolders) {
     this.#calls = calls;
@@ -35,12 +36,13 @@ export class UploadFiles {
     body: ReadableStream<Uint8Array>,
     options: AppendOptions,
   ): Promise<Written & { readonly state: string }> {
+    const [calls, buffers] = [this.#calls, this.#buffers];
     const writing = this.#openForWriting(upload, options.offset);
     const { fd, state } = await writing.catch((error: unknown) => refuse(body, error));
     try {
-      const written = await writeBody(this.#calls, fd, body, options);
+      const written = await writeBody(fd, body, { ...options, calls, buffers });
       const first = options.offset === 0;
-      await Promise.all([this.#calls.fdatasync(fd), first ? this.#syncFolder() : undefined]);
+      await Promise.all([calls.fdatasync(fd), first ? this.#syncFolder() : undefined]);
       return { ...written, state };
     } finally {
       await this.#calls.close(fd);

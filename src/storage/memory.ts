@@ -20,12 +20,13 @@ import type {
 import { receive } from "./receive.ts";
 
 export interface MemoryStoreOptions {
-  /** Milliseconds UTC. */
+  /** Milliseconds UTC. Without it: the process's own clock. */
   readonly now?: () => number;
 }
 
 export function createMemoryStore(options: MemoryStoreOptions = {}): BlobStore {
-  return new MemoryStore(options.now ?? Date.now);
+  const now = (): number => Math.trunc(performance.timeOrigin + performance.now());
+  return new MemoryStore(options.now ?? now);
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -126,11 +127,16 @@ class MemoryStore implements BlobStore {
     if (offset === 0) this.#uploads.set(state, upload);
     const pieces = cut(upload.content.pieces, 0, offset);
     let size = offset;
-    const interruption = await receive(body, signal, (chunk) => {
-      pieces.push(new Uint8Array(chunk));
-      size += chunk.byteLength;
-      observe?.(chunk);
-      return undefined;
+    let buffer = new ArrayBuffer(chunkBytes);
+    const interruption = await receive(body, signal, {
+      room: () => new Uint8Array(buffer),
+      filled: (bytes) => {
+        ({ buffer } = bytes);
+        if (bytes.byteLength === 0) return;
+        pieces.push(bytes.slice());
+        size += bytes.byteLength;
+        observe?.(bytes);
+      },
     });
     upload.content = { pieces, size, modifiedAt: this.#now() };
     if (interruption !== undefined) throw new UploadInterrupted({ size, state }, interruption);

@@ -309,7 +309,7 @@ test("two stores on one root commit and remove beside each other", async () => {
   }
 });
 
-test("every folder with a new entry is synced before a commit answers, whoever made it", async () => {
+test("every folder with a new entry is synced before the answer, whoever made it", async () => {
   const paths = new Map<number, string>();
   const synced = new Set<string>();
   const calls: Partial<FileCalls> = {
