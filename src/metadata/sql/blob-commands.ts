@@ -4,6 +4,7 @@ import type { RepositoryName } from "../../oci/names.ts";
 import type { BlobKey } from "../../storage/blob-store.ts";
 import type { CommandInput, CommandResult } from "../commands.ts";
 import { ensureRepository, findRepository, recordChange, type CommandContext } from "./context.ts";
+import { blobKind } from "./manifest-edges.ts";
 import { all, first, only, run, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 import type { Database } from "./schema.ts";
@@ -57,46 +58,45 @@ const insertLink = statement((db, place: LinkPlaces) =>
     ),
 );
 
-const manifestsWaitingFor = statement((db, place: { repository: number; digest: string }) =>
+/** Those that refer to a blob by any of its digests. */
+const manifestsWaitingFor = statement((db, place: { repository: number; blob: number }) =>
   db
     .selectFrom("manifest_missing")
     .selectAll()
     .where("repository", "=", place.repository)
-    .where("digest", "=", place.digest),
+    .where("digest", "in", (from) =>
+      from
+        .selectFrom("blobs")
+        .select("digest")
+        .where("id", "=", place.blob)
+        .unionAll(from.selectFrom("blob_aliases").select("digest").where("blob", "=", place.blob)),
+    ),
 );
 
 /**
  * Links a blob into a repository, or renews the link's promise; and gives it to those manifests of the repository
- * that were pushed before it and refer to it (foreign layers, sparse content).
+ * that were pushed before it and refer to it (foreign layers, sparse content), by whichever digest.
  */
 function* linkBlob(
   ctx: CommandContext,
-  link: {
-    readonly repository: number;
-    readonly blob: number;
-    readonly digests: readonly string[];
-    readonly graceMs: number;
-  },
+  link: { readonly repository: number; readonly blob: number; readonly graceMs: number },
 ): Plan<void> {
   const { db, now } = ctx;
   const { blob, repository } = link;
   yield* run(insertLink(ctx, { repository, blob, now, reviewAfter: now + link.graceMs }));
-  const waiting: Selectable<Database["manifest_missing"]>[] = [];
-  for (const digest of link.digests) {
-    waiting.push(...(yield* all(manifestsWaitingFor(ctx, { repository, digest }))));
-  }
-  for (const edge of waiting) {
-    if (edge.kind === "manifest") continue;
+  for (const edge of yield* all(manifestsWaitingFor(ctx, { repository, blob }))) {
     yield* run(
       db
         .insertInto("manifest_blobs")
-        .values({ manifest: edge.manifest, blob: link.blob, kind: edge.kind })
+        .values({ manifest: edge.manifest, blob, kind: blobKind(edge.kind) })
         .onConflict((conflict) => conflict.doNothing()),
     );
+    // Where a manifest is expected one may still come, in the blob's place.
+    if (edge.kind === "manifest") continue;
     yield* run(
       db
         .deleteFrom("manifest_missing")
-        .where("repository", "=", link.repository)
+        .where("repository", "=", repository)
         .where("digest", "=", edge.digest)
         .where("manifest", "=", edge.manifest)
         .where("kind", "=", edge.kind),
@@ -180,7 +180,6 @@ export function* commitUpload(
   yield* linkBlob(ctx, {
     repository: repository.id,
     blob: blob.id,
-    digests: [input.digest, ...input.aliases],
     graceMs: input.graceMs,
   });
   yield* recordChange(ctx, input.origin, {
@@ -221,7 +220,6 @@ export function* mountBlob(
   yield* linkBlob(ctx, {
     repository: repository.id,
     blob: blob.id,
-    digests: [blob.digest, input.digest],
     graceMs: input.graceMs,
   });
   yield* recordChange(ctx, input.origin, {
@@ -281,12 +279,15 @@ export function* deleteBlob(
   }
   for (const user of yield* all(users)) {
     yield* run(
-      db.insertInto("manifest_missing").values({
-        repository: repository.id,
-        digest: blob.digest,
-        manifest: user.id,
-        kind: user.kind,
-      }),
+      db
+        .insertInto("manifest_missing")
+        .values({
+          repository: repository.id,
+          digest: blob.digest,
+          manifest: user.id,
+          kind: user.kind,
+        })
+        .onConflict((conflict) => conflict.doNothing()),
     );
     yield* run(
       db

@@ -237,21 +237,13 @@ export function* deleteManifest(
     yield* orphanParents(ctx, repository.id, manifest);
   }
   const tags = yield* eraseManifest(ctx, repository.id, manifest, input.graceMs);
-  const change = {
-    repositoryId: repository.id,
-    repository: input.repository,
-    digest: manifest.digest,
-    mediaType: manifest.media_type,
-    size: manifest.size,
-  };
-  yield* recordChange(ctx, input.origin, { kind: "manifest.delete", ...change });
+  const { digest, media_type: mediaType, size } = manifest;
+  const change = { repositoryId: repository.id, repository: input.repository };
+  const deletion = { ...change, kind: "manifest.delete" as const, digest, mediaType, size };
+  yield* recordChange(ctx, input.origin, deletion);
   for (const tag of tags) {
-    yield* recordChange(ctx, input.origin, {
-      ...change,
-      kind: "tag.delete",
-      tag,
-      oldDigest: manifest.digest,
-    });
+    const untagging = { ...change, kind: "tag.delete" as const, tag, oldDigest: digest };
+    yield* recordChange(ctx, input.origin, untagging);
   }
   return { outcome: "deleted" };
 }

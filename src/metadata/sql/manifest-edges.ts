@@ -6,10 +6,22 @@ import { all, run, type Plan } from "./plan.ts";
 
 type BlobKind = "config" | "layer";
 
+interface Unresolved {
+  readonly digest: Digest;
+  readonly kind: Reference["kind"];
+}
+
 export interface ResolvedReferences {
   readonly blobs: readonly { readonly blob: number; readonly kind: BlobKind }[];
   readonly children: readonly number[];
-  readonly missing: readonly { readonly digest: Digest; readonly kind: BlobKind | "manifest" }[];
+  readonly missing: readonly Unresolved[];
+  /** Children of an index that are blobs here. A manifest of that digest may still come in their place. */
+  readonly blobChildren: readonly Unresolved[];
+}
+
+/** What a blob is to a manifest. The blobs among an index's children (build caches have some) are layers. */
+export function blobKind(kind: Reference["kind"]): BlobKind {
+  return kind === "config" ? "config" : "layer";
 }
 
 /** Ids of the live blobs which a repository links, by each digest they were asked for. */
@@ -71,23 +83,26 @@ export function* resolveReferences(
   repository: number,
   references: readonly Reference[],
 ): Plan<ResolvedReferences> {
-  const digestsOf = (manifests: boolean): Digest[] => {
-    const chosen = references.filter(({ kind }) => (kind === "manifest") === manifests);
-    return [...new Set(chosen.map(({ descriptor }) => descriptor.digest))];
-  };
-  const blobIds = yield* linkedBlobs(ctx, repository, digestsOf(false));
-  const manifestIds = yield* knownManifests(ctx, repository, digestsOf(true));
-  const blobs: { blob: number; kind: BlobKind }[] = [];
-  const children = new Set<number>();
-  const missing: { digest: Digest; kind: BlobKind | "manifest" }[] = [];
-  for (const { kind, descriptor } of references) {
-    const { digest } = descriptor;
-    const id = (kind === "manifest" ? manifestIds : blobIds).get(digest);
-    if (id === undefined) missing.push({ digest, kind });
-    else if (kind === "manifest") children.add(id);
-    else blobs.push({ blob: id, kind });
+  const wanted = new Set<Digest>();
+  for (const { descriptor, kind } of references) {
+    if (kind === "manifest") wanted.add(descriptor.digest);
   }
-  return { blobs, children: [...children], missing };
+  const manifestIds = yield* knownManifests(ctx, repository, [...wanted]);
+  const rest = references.filter(
+    ({ descriptor, kind }) => kind !== "manifest" || !manifestIds.has(descriptor.digest),
+  );
+  const digests = new Set(rest.map(({ descriptor }) => descriptor.digest));
+  const blobIds = yield* linkedBlobs(ctx, repository, [...digests]);
+  const blobs: { blob: number; kind: BlobKind }[] = [];
+  const [blobChildren, missing]: [Unresolved[], Unresolved[]] = [[], []];
+  for (const { descriptor, kind } of rest) {
+    const { digest } = descriptor;
+    const blob = blobIds.get(digest);
+    if (blob === undefined) missing.push({ digest, kind });
+    else blobs.push({ blob, kind: blobKind(kind) });
+    if (blob !== undefined && kind === "manifest") blobChildren.push({ digest, kind });
+  }
+  return { blobs, children: [...manifestIds.values()], missing, blobChildren };
 }
 
 /** Writes a manifest's edges. Repeating it changes nothing: the same digest has the same references. */
@@ -117,7 +132,7 @@ export function* writeEdges(
         .onConflict((conflict) => conflict.doNothing()),
     );
   }
-  for (const batch of batches(resolved.missing)) {
+  for (const batch of batches([...resolved.missing, ...resolved.blobChildren])) {
     yield* run(
       db
         .insertInto("manifest_missing")

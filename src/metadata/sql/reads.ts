@@ -7,6 +7,7 @@ import type {
   BlobRecord,
   ChangeRecord,
   ManifestRecord,
+  Page,
   ReferrerRecord,
 } from "../records.ts";
 import { prepare, type PreparedQuery } from "./prepared.ts";
@@ -137,18 +138,26 @@ function blobByDigest(db: Db) {
   );
 }
 
-function blobByAlias(db: Db) {
+/** By any digest of the content. */
+function blobByAnyDigest(db: Db) {
   return prepare((place: { repository: string; digest: string }) =>
     db
-      .selectFrom("blob_aliases")
-      .innerJoin("blobs", "blobs.id", "blob_aliases.blob")
+      .selectFrom("blobs")
       .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
       .innerJoin("repositories", "repositories.id", "repository_blobs.repository")
       .select(blobColumns)
-      .where("blob_aliases.digest", "=", place.digest)
       .where("blobs.state", "=", "live")
-      .where("repositories.name", "=", place.repository),
+      .where("repositories.name", "=", place.repository)
+      .where("blobs.id", "in", blobsOfDigest(db, place.digest)),
   );
+}
+
+function blobsOfDigest(db: Db, digest: string) {
+  return db
+    .selectFrom("blobs")
+    .select("id")
+    .where("digest", "=", digest)
+    .union(db.selectFrom("blob_aliases").select("blob as id").where("digest", "=", digest));
 }
 
 function blobAnywhere(db: Db) {
@@ -158,18 +167,7 @@ function blobAnywhere(db: Db) {
       .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
       .select(blobColumns)
       .where("blobs.state", "=", "live")
-      .where("blobs.id", "in", (from) =>
-        from
-          .selectFrom("blobs")
-          .select("id")
-          .where("digest", "=", place.digest)
-          .union(
-            from
-              .selectFrom("blob_aliases")
-              .select("blob as id")
-              .where("digest", "=", place.digest),
-          ),
-      )
+      .where("blobs.id", "in", blobsOfDigest(db, place.digest))
       .limit(1),
   );
 }
@@ -269,7 +267,7 @@ export interface ReferrerRow {
   annotations: string | null;
 }
 
-export function toReferrerRecord(row: ReferrerRow): ReferrerRecord {
+function toReferrerRecord(row: ReferrerRow): ReferrerRecord {
   return {
     digest: row.digest as Digest,
     mediaType: row.mediaType,
@@ -277,6 +275,28 @@ export function toReferrerRecord(row: ReferrerRow): ReferrerRecord {
     artifactType: row.artifactType ?? row.configMediaType ?? undefined,
     annotationsJson: row.annotations ?? undefined,
   };
+}
+
+/** JSON around the values of a referrer's descriptor, and its size, in bytes. */
+const descriptorBytesMax = 100;
+
+/** Takes no more rows than fit: a referrer's annotations may be as large as a manifest. */
+export function toReferrerPage(
+  rows: Iterable<ReferrerRow>,
+  page: { readonly limit: number; readonly bytesMax: number },
+): Page<ReferrerRecord> {
+  const items: ReferrerRecord[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    const record = toReferrerRecord(row);
+    const { annotationsJson = "", artifactType = "", digest, mediaType } = record;
+    bytes += descriptorBytesMax + digest.length + mediaType.length;
+    bytes += JSON.stringify(artifactType).length + Buffer.byteLength(annotationsJson);
+    const fits = items.length < page.limit && (items.length === 0 || bytes <= page.bytesMax);
+    if (!fits) return { items, more: true };
+    items.push(record);
+  }
+  return { items, more: false };
 }
 
 function changes(db: Db) {
@@ -325,7 +345,7 @@ export interface PreparedReads {
     ManifestRow
   >;
   readonly blobByDigest: PreparedQuery<{ repository: string; digest: string }, BlobRow>;
-  readonly blobByAlias: PreparedQuery<{ repository: string; digest: string }, BlobRow>;
+  readonly blobByAnyDigest: PreparedQuery<{ repository: string; digest: string }, BlobRow>;
   readonly blobAnywhere: PreparedQuery<{ digest: string }, BlobRow>;
   readonly upload: PreparedQuery<{ repository: string; id: string }, UploadRow>;
   readonly tags: PreparedQuery<
@@ -348,7 +368,7 @@ export function prepareReads(db: Db): PreparedReads {
     manifestBytesByTag: manifestBytesByTag(db),
     manifestBytesByDigest: manifestBytesByDigest(db),
     blobByDigest: blobByDigest(db),
-    blobByAlias: blobByAlias(db),
+    blobByAnyDigest: blobByAnyDigest(db),
     blobAnywhere: blobAnywhere(db),
     upload: upload(db),
     tags: tags(db),

@@ -42,7 +42,13 @@ export function* recordPulls(
         .insertInto("manifest_pulls")
         .columns(["manifest", "pulled_at"])
         .expression(known)
-        .onConflict((conflict) => conflict.column("manifest").doUpdateSet({ pulled_at: at })),
+        // Nodes write in any order: the last pull is the latest one.
+        .onConflict((conflict) =>
+          conflict
+            .column("manifest")
+            .doUpdateSet({ pulled_at: at })
+            .where("manifest_pulls.pulled_at", "<", at),
+        ),
     );
   }
   return { outcome: "recorded" };

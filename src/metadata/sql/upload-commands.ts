@@ -127,6 +127,14 @@ interface SavePlaces extends Row {
   now: number;
 }
 
+const keepLease = statement((db, place: SavePlaces) =>
+  db
+    .updateTable("uploads")
+    .set({ updated_at: place.now })
+    .where("id", "=", place.id)
+    .where("writer_epoch", "=", place.epoch),
+);
+
 const setLease = statement(
   (db, place: SavePlaces & { writer: string | null; until: number | null }) =>
     db
@@ -176,6 +184,8 @@ export function* saveUpload(
     changed = yield* run(setLease(ctx, { ...mine, writer: null, until: null }));
   } else if (lease !== "keep") {
     changed = yield* run(prolongLease(ctx, { ...mine, until: now + lease.forMs }));
+  } else if (appended === undefined) {
+    changed = yield* run(keepLease(ctx, mine));
   }
   return { outcome: changed === 1 ? "saved" : "lost" };
 }

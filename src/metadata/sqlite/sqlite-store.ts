@@ -22,7 +22,7 @@ import {
   toBlobRecord,
   toChangeRecord,
   toManifestRecord,
-  toReferrerRecord,
+  toReferrerPage,
   type PreparedReads,
 } from "../sql/reads.ts";
 import { toUploadRecord } from "../sql/upload-commands.ts";
@@ -98,7 +98,7 @@ class SqliteStore implements MetadataStore {
   }
 
   async findBlob(repository: RepositoryName, digest: Digest): Promise<BlobRecord | undefined> {
-    const query = digest.startsWith("sha256:") ? this.#reads.blobByDigest : this.#reads.blobByAlias;
+    const query = digest.startsWith("sha256:") ? this.#reads.blobByDigest : this.#reads.blobByAnyDigest;
     const row = this.#reader.first(query, { repository, digest });
     return row === undefined ? undefined : toBlobRecord(row);
   }
@@ -143,17 +143,9 @@ class SqliteStore implements MetadataStore {
     const places = { repository, subject, after, limit: limit + 1 };
     const rows =
       artifactType === undefined
-        ? this.#reader.all(this.#reads.referrers, places)
-        : this.#reader.all(this.#reads.referrersOfType, { ...places, artifactType });
-    let bytes = 0;
-    let fitting = 0;
-    for (const row of rows) {
-      bytes += descriptorBytesMax + (row.annotations?.length ?? 0);
-      if (fitting > 0 && bytes > bytesMax) break;
-      fitting += 1;
-    }
-    const records = rows.slice(0, Math.min(fitting, limit)).map(toReferrerRecord);
-    return { items: records, more: records.length < rows.length };
+        ? this.#reader.each(this.#reads.referrers, places)
+        : this.#reader.each(this.#reads.referrersOfType, { ...places, artifactType });
+    return toReferrerPage(rows, { limit, bytesMax });
   }
 
   async listChanges(options: {
@@ -177,9 +169,6 @@ class SqliteStore implements MetadataStore {
     this.#reader.close();
   }
 }
-
-/** A descriptor without its annotations, in bytes of JSON: digest, size, two media types of usual length. */
-const descriptorBytesMax = 512;
 
 function pageOf<T>(items: readonly T[], limit: number): Page<T> {
   return { items: items.slice(0, limit), more: items.length > limit };

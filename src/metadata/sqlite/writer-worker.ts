@@ -34,11 +34,18 @@ function start(path: string): void {
   const dialect = sqliteDialect();
   const connection = new Connection(path, { readOnly: false });
 
+  /** Without one nothing is lost: the log has it all, and the next one tries again. */
+  const checkpoint = (mode: "passive" | "truncate"): void => {
+    try {
+      connection.exec(`pragma wal_checkpoint(${mode})`);
+    } catch {
+      // The disk is full, or fails: then commands fail too, and say so.
+    }
+  };
+
   const checkpointIfLarge = (): void => {
     const log = statSync(`${path}-wal`, { throwIfNoEntry: false });
-    if (log !== undefined && log.size > checkpointBytes) {
-      connection.exec("pragma wal_checkpoint(passive)");
-    }
+    if (log !== undefined && log.size > checkpointBytes) checkpoint("passive");
   };
 
   const runAll = (waiting: readonly WriterRequest[]): void => {
@@ -63,7 +70,7 @@ function start(path: string): void {
     }
     runAll(waiting);
     if (!closing) return;
-    connection.exec("pragma wal_checkpoint(truncate)");
+    checkpoint("truncate");
     connection.close();
     port.postMessage("closed" satisfies FromWriter);
     port.close();
