@@ -1,0 +1,106 @@
+/** containerd, of its own, and its client ctr. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { unpack } from "./archive.ts";
+import type { Client, HeldImage, PullOptions } from "./client.ts";
+import { isolate, type Isolation } from "./isolation.ts";
+import { blobFile, findManifest, readImage, readManifest, type LayoutImage } from "./layout.ts";
+import { plainSurroundings, run, runToFailure, StartedProcess } from "./processes.ts";
+import type { Surroundings } from "./processes.ts";
+import type { Workspace } from "./workspace.ts";
+
+export async function startContainerd(workspace: Workspace): Promise<Containerd> {
+  const isolation = await isolate(workspace, "containerd");
+  const socket = join(isolation.folder, "containerd.sock");
+  const config = join(isolation.folder, "config.toml");
+  await writeFile(config, configuration(isolation, socket));
+  const daemon = new StartedProcess(["containerd", "--config", config], isolation);
+  workspace.defer(async () => {
+    await daemon.stop();
+  });
+  await daemon.ready(async () => daemon.output.includes("containerd successfully booted"));
+  return new Containerd(isolation, socket);
+}
+
+export class Containerd implements Client {
+  readonly name = "containerd";
+  readonly #folder: string;
+  readonly #ctr: Surroundings;
+  #exports = 0;
+
+  constructor(isolation: Isolation, socket: string) {
+    this.#folder = isolation.folder;
+    this.#ctr = {
+      prefix: [],
+      env: { ...plainSurroundings.env, CONTAINERD_ADDRESS: socket, CONTAINERD_NAMESPACE: "e2e" },
+      cwd: isolation.folder,
+    };
+  }
+
+  async load(image: LayoutImage, reference: string): Promise<void> {
+    const archive = join(this.#folder, "load.tar");
+    await run(["tar", "-cf", archive, "-C", image.layout, "oci-layout", "index.json", "blobs"]);
+    const flags = ["--no-unpack", "--all-platforms", "--base-name", "loaded", "--snapshotter"];
+    await this.ctr("images", "import", ...flags, "native", archive);
+    await rm(archive);
+    await this.tag(`loaded:${image.tag}`, reference);
+  }
+
+  async tag(reference: string, newReference: string): Promise<void> {
+    await this.ctr("images", "tag", "--force", reference, newReference);
+  }
+
+  async push(reference: string): Promise<void> {
+    await this.ctr("images", "push", "--plain-http", reference);
+  }
+
+  async pull(reference: string, { platform }: PullOptions = {}): Promise<void> {
+    const flags = ["--plain-http", "--snapshotter", "native"];
+    const platforms = platform === undefined ? [] : ["--platform", platform];
+    await this.ctr("images", "pull", ...flags, ...platforms, reference);
+  }
+
+  async pullInVain(reference: string): Promise<string> {
+    const command = ["ctr", "images", "pull", "--plain-http", "--snapshotter", "native", reference];
+    return runToFailure(command, this.#ctr);
+  }
+
+  async held(reference: string, { platform }: PullOptions = {}): Promise<HeldImage> {
+    const layout = await this.export(reference, platform);
+    const pulled = await findManifest(layout);
+    const { manifests = [pulled] } = await readManifest(layout, pulled);
+    // Of an index, containerd has the image that is for the platform.
+    const [manifest, ...others] = manifests.filter(({ digest }) =>
+      existsSync(blobFile(layout, digest)),
+    );
+    assert(manifest !== undefined && others.length === 0, "one image was pulled");
+    const { config, diffIds } = await readImage(layout, undefined, manifest);
+    return { manifest: pulled.digest, config: config.digest, diffIds };
+  }
+
+  /** Writes what the content store has into a new layout. */
+  async export(reference: string, platform?: string): Promise<string> {
+    const archive = join(this.#folder, `export-${++this.#exports}.tar`);
+    const platforms = platform === undefined ? "--all-platforms" : `--platform=${platform}`;
+    await this.ctr("images", "export", "--skip-manifest-json", platforms, archive, reference);
+    return unpack(archive);
+  }
+
+  async ctr(...args: readonly string[]): Promise<string> {
+    return run(["ctr", ...args], this.#ctr);
+  }
+}
+
+function configuration({ folder }: Isolation, socket: string): string {
+  return [
+    "version = 2",
+    `root = "${join(folder, "root")}"`,
+    `state = "${join(folder, "state")}"`,
+    'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+    "[grpc]",
+    `address = "${socket}"`,
+    "",
+  ].join("\n");
+}
