@@ -40,6 +40,8 @@ export class Connection {
     this.#db.exec("pragma synchronous = full");
     // The writer checkpoints by itself, after it has answered.
     this.#db.exec("pragma wal_autocheckpoint = 0");
+    // What was copied is cut off the log, so that the log's size says what is left to copy.
+    this.#db.exec("pragma journal_size_limit = 0");
   }
 
   /** Runs a statement without parameters or rows, compiled once. */
