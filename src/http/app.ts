@@ -79,8 +79,15 @@ export function createApp(options: AppOptions): Handle {
         answered = failure(caught, ctx);
       }
     }
-    const headers = [...answered.headers, ...common, ["X-Request-Id", requestId], ...settings.headers];
-    const complete = { ...answered, headers } as Answer;
+    const headers: HeaderList = [
+      ...answered.headers,
+      ...common,
+      ["X-Request-Id", requestId],
+      ...settings.headers,
+    ];
+    // spec: RFC 9110 9.3.2, the answer to a HEAD has no body, nor has an error's.
+    const body = request.method === "HEAD" ? null : answered.body;
+    const complete: Answer = { ...answered, headers, body };
     const durationMs = clock() - started;
     const name = route?.route ?? "none";
     observe({ request, requestId, route: name, answer: complete, durationMs, error });
@@ -94,7 +101,9 @@ async function dispatch(ctx: RequestContext): Promise<Answer> {
   if (handler !== undefined) return await handler(ctx);
   const allow = ["Allow", Object.keys(table).join(", ")] as const;
   if (ctx.method === "OPTIONS") return emptyAnswer(200, [allow]);
-  const error = new OciError("UNSUPPORTED", { message: "the method is not one of this endpoint's" });
+  const error = new OciError("UNSUPPORTED", {
+    message: "the method is not one of this endpoint's",
+  });
   return errorAnswer(error, [allow]);
 }
 

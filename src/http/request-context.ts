@@ -58,12 +58,18 @@ export class RequestContext {
     return readDigest(this.route.last);
   }
 
-  /** The tag or digest at the end of the path. */
+  /**
+   * The tag or digest at the end of the path. What can be no tag is an error where it would become one; nothing is
+   * there under it otherwise, which is a 404 (spec: end-3; Distribution and released conformance suites agree).
+   */
   reference(): ManifestReference {
     const { last } = this.route;
     const reference = parseManifestReference(last);
     if (reference !== undefined) return reference;
     if (looksLikeDigest(last)) throw digestInvalid(last);
+    if (this.method !== "PUT") {
+      throw new OciError("MANIFEST_UNKNOWN", { detail: { tag: shorten(last) } });
+    }
     throw new OciError("TAG_INVALID", {
       message: "a tag has at most 128 characters: letters, digits, and, not as the first, . _ -",
       detail: { tag: shorten(last) },

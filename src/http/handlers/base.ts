@@ -5,7 +5,14 @@ import type { MethodTable } from "./handler.ts";
 const here = async (): Promise<ReturnType<typeof jsonAnswer>> => jsonAnswer(200, "{}");
 
 /** Any method is taken, as Distribution takes it. */
-export const base: MethodTable = { GET: here, HEAD: here, POST: here, PUT: here, DELETE: here };
+export const base: MethodTable = {
+  GET: here,
+  HEAD: here,
+  POST: here,
+  PUT: here,
+  PATCH: here,
+  DELETE: here,
+};
 
 export const discover: MethodTable = {
   GET: async (ctx) => {
