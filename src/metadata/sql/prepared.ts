@@ -16,12 +16,21 @@ class Place {
   }
 }
 
+/** A compiled query with named places. Plain data: it crosses threads. */
 export interface PreparedQuery<P extends Record<string, unknown>, T> {
   readonly sql: string;
-  /** The values of one run, in the order of the query's places. */
-  bind(parameters: P): unknown[];
+  /** In the order of the query's parameters: a place's name, or a value that is always the same. */
+  readonly parameters: readonly ({ readonly place: keyof P } | { readonly value: unknown })[];
   /** Never set: carries the row's type. */
   readonly row?: T;
+}
+
+/** The values of one run. */
+export function bind<P extends Record<string, unknown>>(
+  query: PreparedQuery<P, unknown>,
+  values: P,
+): unknown[] {
+  return query.parameters.map((each) => ("place" in each ? values[each.place] : each.value));
 }
 
 type Places<P> = { readonly [K in keyof P]: P[K] };
@@ -36,10 +45,9 @@ export function prepare<P extends Record<string, unknown>, T>(
   const { parameters, sql } = build(places).compile();
   return {
     sql,
-    bind: (values) =>
-      parameters.map((parameter) =>
-        parameter instanceof Place ? values[parameter.name] : parameter,
-      ),
+    parameters: parameters.map((each) =>
+      each instanceof Place ? { place: each.name } : { value: each },
+    ),
   };
 }
 
@@ -60,7 +68,7 @@ export function statement<P extends Record<string, unknown>, T>(
       dialect.prepared.set(build, query);
     }
     const { sql } = query;
-    const parameters = query.bind(values);
+    const parameters = bind(query, values);
     return { compile: () => ({ sql, parameters }) };
   };
 }

@@ -1,33 +1,14 @@
 /** Commands on uploads in progress (invariant I6). None of them is in the change log: nothing happened yet. */
-import { sql, type Insertable, type Selectable } from "kysely";
-import type { Digest } from "../../oci/digest.ts";
-import type { RepositoryName } from "../../oci/names.ts";
+import { sql, type Insertable } from "kysely";
 import type { CommandInput, CommandResult } from "../commands.ts";
-import type { UploadRecord } from "../records.ts";
 import { ensureRepository, findRepository, type CommandContext } from "./context.ts";
 import { first, only, run, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
+import { toUploadRecord } from "./rows.ts";
 import type { Database } from "./schema.ts";
-
-export type UploadRow = Selectable<Database["uploads"]>;
 
 /** Lets an interface be the places of a statement. */
 type Row = Record<string, unknown>;
-
-export function toUploadRecord(row: UploadRow, repository: RepositoryName): UploadRecord {
-  return {
-    id: row.id,
-    repositoryId: row.repository,
-    repository,
-    offset: row.offset,
-    algorithm: row.algorithm,
-    digestsSoFar: row.digests_so_far === "" ? [] : (row.digests_so_far.split(" ") as Digest[]),
-    state: row.store_state,
-    writer: row.writer ?? undefined,
-    writerEpoch: row.writer_epoch,
-    createdAt: row.created_at,
-  };
-}
 
 const insertUpload = statement((db, place: Insertable<Database["uploads"]> & Row) =>
   db

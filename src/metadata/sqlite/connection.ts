@@ -1,7 +1,7 @@
 /** One connection to a SQLite database: pragmas, compiled statements, plans run at once. */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import type { CompiledSql, Plan, QueryRows } from "../sql/plan.ts";
-import type { PreparedQuery } from "../sql/prepared.ts";
+import { bind, type PreparedQuery } from "../sql/prepared.ts";
 
 /**
  * How long a connection waits for another process's write transaction. Those last for milliseconds; ten
@@ -69,7 +69,7 @@ export class Connection {
 
   all<P extends Record<string, unknown>, T>(query: PreparedQuery<P, T>, values: P): T[] {
     const { prepared } = this.#statement(query.sql);
-    return prepared.all(...(query.bind(values) as SQLInputValue[])) as T[];
+    return prepared.all(...(bind(query, values) as SQLInputValue[])) as T[];
   }
 
   /** Rows one by one, as far as somebody wants them. Not to be held over an await. */
@@ -78,7 +78,7 @@ export class Connection {
     values: P,
   ): Iterable<T> {
     const { prepared } = this.#statement(query.sql);
-    return prepared.iterate(...(query.bind(values) as SQLInputValue[])) as Iterable<T>;
+    return prepared.iterate(...(bind(query, values) as SQLInputValue[])) as Iterable<T>;
   }
 
   first<P extends Record<string, unknown>, T>(
@@ -86,12 +86,12 @@ export class Connection {
     values: P,
   ): T | undefined {
     const { prepared } = this.#statement(query.sql);
-    return prepared.get(...(query.bind(values) as SQLInputValue[])) as T | undefined;
+    return prepared.get(...(bind(query, values) as SQLInputValue[])) as T | undefined;
   }
 
   close(): void {
     this.#statements.clear();
-    this.#db.close();
+    if (this.#db.isOpen) this.#db.close();
   }
 
   #query(query: CompiledSql): QueryRows {

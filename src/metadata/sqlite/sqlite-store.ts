@@ -18,20 +18,17 @@ import type {
   UploadRecord,
 } from "../records.ts";
 import {
-  prepareReads,
   toBlobRecord,
   toChangeRecord,
   toManifestRecord,
   toReferrerPage,
+  toUploadRecord,
   type PreparedReads,
-} from "../sql/reads.ts";
-import { toUploadRecord } from "../sql/upload-commands.ts";
+} from "../sql/rows.ts";
 import { Connection, inMemory } from "./connection.ts";
 import type { PendingCommand } from "./group-commit.ts";
-import { migrate } from "./migrate.ts";
 import { refuseNetworkFilesystem } from "./network-filesystem.ts";
-import { sqliteDialect } from "./sqlite-dialect.ts";
-import { directWriter, ThreadWriter, type Writer } from "./writers.ts";
+import { ThreadWriter, type Writer } from "./writers.ts";
 
 /** Opens the database, makes it where there is none, and brings it up to date. */
 export async function openSqliteStore(options: {
@@ -39,17 +36,16 @@ export async function openSqliteStore(options: {
   readonly path: string;
 }): Promise<MetadataStore> {
   const { path } = options;
-  const dialect = sqliteDialect();
-  if (path !== inMemory) await prepareFolder(dirname(path));
-  const connection = new Connection(path, { readOnly: false });
-  migrate(connection, dialect);
-  const reads = prepareReads(dialect.builder);
   if (path === inMemory) {
-    return new SqliteStore(connection, reads, directWriter(connection, dialect));
+    // Brings the query builder into this thread, which a database in a file does not need here.
+    const { openMemoryEngine } = await import("./memory-engine.ts");
+    const { connection, reads, writer } = openMemoryEngine();
+    return new SqliteStore(connection, reads, writer);
   }
-  connection.close();
-  const reader = new Connection(path, { readOnly: true });
-  return new SqliteStore(reader, reads, new ThreadWriter(path));
+  await prepareFolder(dirname(path));
+  const writer = new ThreadWriter(path);
+  const reads = await writer.ready;
+  return new SqliteStore(new Connection(path, { readOnly: true }), reads, writer);
 }
 
 /** Makes the folder, and its entry durable: a database that a power cut takes away was never opened. */

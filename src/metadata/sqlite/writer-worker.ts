@@ -4,8 +4,11 @@
  */
 import { statSync } from "node:fs";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { prepareReads } from "../sql/reads.ts";
+import type { PreparedReads } from "../sql/rows.ts";
 import { Connection } from "./connection.ts";
 import { runGroup, type CommandOutcome, type PendingCommand } from "./group-commit.ts";
+import { migrate } from "./migrate.ts";
 import { sqliteDialect } from "./sqlite-dialect.ts";
 
 /** Commands in one transaction: more would only make the first of them wait. */
@@ -24,15 +27,18 @@ export interface WriterAnswer {
   readonly outcome: CommandOutcome;
 }
 
-/** From the store: commands, or `close`. To the store: answers in groups, then `closed`. */
+/** From the store: commands, or `close`. To the store: first what it may read by, then answers, `closed` last. */
 export type ToWriter = readonly WriterRequest[] | "close";
-export type FromWriter = readonly WriterAnswer[] | "closed";
+export type FromWriter = { readonly reads: PreparedReads } | readonly WriterAnswer[] | "closed";
 
 function start(path: string): void {
   const port = parentPort;
   if (port === null) throw new Error("this module is a worker thread");
   const dialect = sqliteDialect();
   const connection = new Connection(path, { readOnly: false });
+  migrate(connection, dialect);
+  // Only this thread loads the query builder, which has more code than all of the rest.
+  port.postMessage({ reads: prepareReads(dialect.builder) } satisfies FromWriter);
 
   /** Without one nothing is lost: the log has it all, and the next one tries again. */
   const checkpoint = (mode: "passive" | "truncate"): void => {

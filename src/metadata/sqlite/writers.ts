@@ -1,25 +1,13 @@
-/** Who runs the commands: a thread of its own for a file, the caller's thread for memory. */
+/** The writer of a database file: a thread of its own (`writer-worker.ts`), seen from the outside. */
 import { Worker } from "node:worker_threads";
 import type { CommandName } from "../commands.ts";
-import type { SqlDialect } from "../sql/dialect.ts";
-import type { Connection } from "./connection.ts";
-import { runGroup, type CommandOutcome, type PendingCommand } from "./group-commit.ts";
+import type { PreparedReads } from "../sql/rows.ts";
+import type { CommandOutcome, PendingCommand } from "./group-commit.ts";
 import type { FromWriter, ToWriter, WriterRequest } from "./writer-worker.ts";
 
 export interface Writer {
   execute(command: PendingCommand): Promise<CommandOutcome>;
   close(): Promise<void>;
-}
-
-/** An in-memory database has one connection: commands run on it at once, between two reads. */
-export function directWriter(connection: Connection, dialect: SqlDialect): Writer {
-  return {
-    execute: async (command) => {
-      const [outcome] = runGroup(connection, dialect, [command]);
-      return outcome ?? { ok: false, error: new Error("the command gave no outcome") };
-    },
-    close: async () => undefined,
-  };
 }
 
 interface Waiting {
@@ -31,6 +19,7 @@ interface Waiting {
 export class ThreadWriter implements Writer {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #ready = Promise.withResolvers<PreparedReads>();
   readonly #closed = Promise.withResolvers<void>();
   #unsent: WriterRequest[] = [];
   #nextId = 1;
@@ -44,6 +33,12 @@ export class ThreadWriter implements Writer {
     this.#worker.on("error", (error) => this.#fail(error));
     this.#worker.on("exit", () => this.#fail(new Error("the metadata writer has ended")));
     this.#closed.promise.catch(() => undefined);
+    this.#ready.promise.catch(() => undefined);
+  }
+
+  /** Resolves when the database is up to date, with the reads that were compiled for it. */
+  get ready(): Promise<PreparedReads> {
+    return this.#ready.promise;
   }
 
   execute(command: PendingCommand): Promise<CommandOutcome> {
@@ -81,6 +76,10 @@ export class ThreadWriter implements Writer {
       this.#closed.resolve();
       return;
     }
+    if ("reads" in message) {
+      this.#ready.resolve(message.reads);
+      return;
+    }
     for (const { id, outcome } of message) {
       this.#waiting.get(id)?.resolve(outcome);
       this.#waiting.delete(id);
@@ -91,6 +90,7 @@ export class ThreadWriter implements Writer {
     this.#failure ??= error instanceof Error ? error : new Error(String(error));
     for (const { reject } of this.#waiting.values()) reject(this.#failure);
     this.#waiting.clear();
+    this.#ready.reject(this.#failure);
     this.#closed.reject(this.#failure);
   }
 }
