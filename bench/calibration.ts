@@ -19,7 +19,7 @@ export interface Calibration {
   /** A bare `node:http` server with a fixed body of 1.2 KB, 16 connections. */
   readonly httpPerS: number;
   readonly httpCpuMs: number;
-  /** One core, through node:crypto. */
+  /** Per second of one core's time, through node:crypto. */
   readonly sha256GBps: number;
   /** A 256 MiB file as the answer of a bare server, read in pieces of 1 MiB, one stream. */
   readonly fileGBps: number;
@@ -44,6 +44,14 @@ export function slowness(calibration: Calibration, scale: Scale): number {
   if (scale === "sha256") return REFERENCE.sha256GBps / calibration.sha256GBps;
   if (scale === "file") return REFERENCE.fileGBps / calibration.fileGBps;
   return 1;
+}
+
+/** By how much two calibrations differ at most, as a factor: was the machine ours alone? */
+export function drift(a: Calibration, b: Calibration): number {
+  const factors = (["http", "sha256", "file"] as const).map(
+    (scale) => slowness(a, scale) / slowness(b, scale),
+  );
+  return Math.max(...factors.map((factor) => Math.max(factor, 1 / factor)));
 }
 
 /** The middle between the run's beginning and its end. */
@@ -131,10 +139,11 @@ async function bareFile(
 function sha256(): number {
   const bytes = randomBytes(SHA256_BYTES);
   const hash = createHash("sha256");
-  const begun = performance.now();
+  const before = process.cpuUsage();
   for (let i = 0; i < 4; i += 1) hash.update(bytes);
   hash.digest();
-  return (4 * SHA256_BYTES) / 1e6 / (performance.now() - begun);
+  const { user, system } = process.cpuUsage(before);
+  return (4 * SHA256_BYTES) / 1e9 / ((user + system) / 1e6);
 }
 
 function fdatasync(file: string): number {

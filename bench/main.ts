@@ -80,6 +80,9 @@ function readArguments(): Arguments | undefined {
     },
   });
   if (values.help) return undefined;
+  if (values.write !== undefined && !BLOCK.test(readFileSync(values.write, "utf8"))) {
+    throw new Error(`${values.write} has no place for results`);
+  }
   const unknown = positionals.find((row) => !ROWS.has(row));
   if (unknown !== undefined) throw new Error(`there is no row ${unknown}`);
   const [subject, yardstick] = values.sides
@@ -165,7 +168,6 @@ function publish(run: Run, args: Arguments): void {
   }
   if (args.write !== undefined) {
     const page = readFileSync(args.write, "utf8");
-    if (!BLOCK.test(page)) throw new Error(`${args.write} has no place for results`);
     const block = markdown(run);
     writeFileSync(
       args.write,
@@ -204,4 +206,10 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+try {
+  await main();
+} catch (error) {
+  const reason = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`bench: ${reason}\n`);
+  process.exitCode = 1;
+}

@@ -2,7 +2,7 @@
  * The run as people read it: one table for the terminal, the same as Markdown for
  * docs/benchmarks.md.
  */
-import { REFERENCE, slowness } from "./calibration.ts";
+import { REFERENCE, drift, slowness } from "./calibration.ts";
 import type { Calibration } from "./calibration.ts";
 import type { Machine } from "./machine.ts";
 import type { Plan } from "./plan.ts";
@@ -145,8 +145,7 @@ function word(reached: boolean): string {
 
 function notes(run: Run): readonly string[] {
   const { begin, end } = run;
-  const drift = Math.max(begin.httpCpuMs / end.httpCpuMs, end.httpCpuMs / begin.httpCpuMs);
-  const unsteady = drift > DRIFT_MAX ? [UNSTEADY] : [];
+  const unsteady = drift(begin, end) > DRIFT_MAX ? [UNSTEADY] : [];
   return [...unsteady, ...new Set(run.lines.flatMap((line) => line.notes ?? []))];
 }
 
