@@ -118,7 +118,23 @@ export class UploadWriters {
       lease: next,
       appended,
     });
-    if (done.outcome === "lost") throw leaseLost(record);
+    if (done.outcome === "saved") return;
+    await this.#dropOrphan(record, appended.state);
+    throw leaseLost(record);
+  }
+
+  /**
+   * What a writer that has lost its upload still holds in the store is nobody's, once the upload is gone or lies
+   * elsewhere. Until then its successor may be about to copy it.
+   */
+  async #dropOrphan({ id, repository }: UploadRecord, state: string): Promise<void> {
+    const { metadata, report, store } = this.#ctx;
+    try {
+      const current = await metadata.findUpload(repository, id);
+      if (current?.state !== state) await store.abort({ id, state });
+    } catch (error) {
+      report(`what is left of upload ${id} could not be dropped`, error);
+    }
   }
 
   /** Whether the lease is still held; if so, it goes on. */
@@ -156,10 +172,12 @@ export class UploadWriters {
   }
 
   /** After a failure the next writer need not wait for the lease to run out. */
-  async #release({ epoch, record }: UploadLease): Promise<void> {
+  async #release({ epoch, record, stored }: UploadLease): Promise<void> {
     const { metadata, report } = this.#ctx;
     try {
-      await metadata.execute("saveUpload", { id: record.id, epoch, lease: "release" });
+      const release = { id: record.id, epoch, lease: "release" } as const;
+      const { outcome } = await metadata.execute("saveUpload", release);
+      if (outcome === "lost") await this.#dropOrphan(record, stored.state);
     } catch (error) {
       report(`the lease of upload ${record.id} could not be given back`, error);
     }
