@@ -50,7 +50,7 @@ function blobFileIn(folder: string, { digest }: Descriptor): string {
 }
 
 /** Unpacks a tar beside itself, removes it, and returns the folder. */
-export async function unpack(archive: string): Promise<string> {
+async function unpack(archive: string): Promise<string> {
   const folder = `${archive}.unpacked`;
   await mkdir(folder);
   await run(["tar", "-xf", archive, "-C", folder]);

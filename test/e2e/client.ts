@@ -20,7 +20,7 @@ export interface Client {
   /** Pulls what must not be there, and returns what the client says then. */
   pullInVain(reference: string): Promise<string>;
   /** What lies in the client's storage, hashed. */
-  held(reference: string, options?: PullOptions): Promise<HeldImage>;
+  held(reference: string): Promise<HeldImage>;
 }
 
 /** An image in a client's storage. Clients differ in how they compress layers, but not in this. */

@@ -1,12 +1,11 @@
 /** containerd, of its own, and its client ctr. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { rm, writeFile } from "node:fs/promises";
+import { rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { unpack } from "./archive.ts";
 import type { Client, HeldImage, PullOptions } from "./client.ts";
 import { isolate, type Isolation } from "./isolation.ts";
-import { blobFile, findManifest, readImage, readManifest, type LayoutImage } from "./layout.ts";
+import { blobFile, readImage, readManifest, type Descriptor, type LayoutImage } from "./layout.ts";
 import { plainSurroundings, run, runToFailure, StartedProcess } from "./processes.ts";
 import type { Surroundings } from "./processes.ts";
 import type { Workspace } from "./workspace.ts";
@@ -28,7 +27,6 @@ export class Containerd implements Client {
   readonly name = "containerd";
   readonly #folder: string;
   readonly #ctr: Surroundings;
-  #exports = 0;
 
   constructor(isolation: Isolation, socket: string) {
     this.#folder = isolation.folder;
@@ -67,9 +65,9 @@ export class Containerd implements Client {
     return runToFailure(command, this.#ctr);
   }
 
-  async held(reference: string, { platform }: PullOptions = {}): Promise<HeldImage> {
-    const layout = await this.export(reference, platform);
-    const pulled = await findManifest(layout);
+  async held(reference: string): Promise<HeldImage> {
+    const layout = this.contentStore;
+    const pulled = await this.target(reference);
     const { manifests = [pulled] } = await readManifest(layout, pulled);
     // Of an index, containerd has the image that is for the platform.
     const [manifest, ...others] = manifests.filter(({ digest }) =>
@@ -80,12 +78,19 @@ export class Containerd implements Client {
     return { manifest: pulled.digest, config: config.digest, diffIds };
   }
 
-  /** Writes what the content store has into a new layout. */
-  async export(reference: string, platform?: string): Promise<string> {
-    const archive = join(this.#folder, `export-${++this.#exports}.tar`);
-    const platforms = platform === undefined ? "--all-platforms" : `--platform=${platform}`;
-    await this.ctr("images", "export", "--skip-manifest-json", platforms, archive, reference);
-    return unpack(archive);
+  /** Where containerd keeps blobs, in folders that are named as those of a layout. */
+  get contentStore(): string {
+    return join(this.#folder, "root/io.containerd.content.v1.content");
+  }
+
+  /** What a reference stands for. */
+  async target(reference: string): Promise<Descriptor> {
+    const table = await this.ctr("images", "list", `name==${reference}`);
+    const [, row = ""] = table.split("\n");
+    const [, mediaType, digest] = row.split(/\s+/);
+    assert(mediaType !== undefined && digest !== undefined, `containerd has ${reference}`);
+    const { size } = await stat(blobFile(this.contentStore, digest));
+    return { mediaType, digest, size };
   }
 
   async ctr(...args: readonly string[]): Promise<string> {

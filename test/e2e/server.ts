@@ -1,11 +1,11 @@
 /** The registry under test, as a process of its own on a free port and an empty root. */
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import process from "node:process";
 import { afterEach, beforeEach } from "node:test";
-import { plainSurroundings, StartedProcess } from "./processes.ts";
+import { plainSurroundings, run, StartedProcess } from "./processes.ts";
 import { say, type Workspace } from "./workspace.ts";
 
 /** Debian's package stands in where a test itself is to be tested: `E2E_SERVER=docker-registry`. */
@@ -23,18 +23,33 @@ export interface RegistryServer {
   restart(): Promise<void>;
   /** Ends it with SIGKILL and starts it again. */
   crash(): Promise<void>;
-  /** The most memory that it has held at once since its start, as the kernel counts it. */
-  peakMemoryBytes(): Promise<number>;
+  memory(): Promise<Memory>;
+}
+
+/** A process's resident memory as the kernel counts it; no sample misses the peak. */
+export interface Memory {
+  readonly nowBytes: number;
+  /** The most that it had at once since its start. */
+  readonly peakBytes: number;
 }
 
 const drainSeconds = 20;
 const repositoryRoot = join(import.meta.dirname, "../..");
 
-export async function startServer(workspace: Workspace): Promise<RegistryServer> {
+export interface ServerOptions {
+  /** Runs what is published, compiled, instead of the sources: the compiler's memory is not the server's. */
+  readonly compiled?: boolean;
+}
+
+export async function startServer(
+  workspace: Workspace,
+  { compiled = false }: ServerOptions = {},
+): Promise<RegistryServer> {
   const kind = process.env["E2E_SERVER"] ?? "longshore";
   assert(kind === "longshore" || kind === "docker-registry", `E2E_SERVER=${kind} is unknown`);
   const folder = await workspace.newFolder("server");
-  const server = new RegistryProcess(kind, folder, `127.0.0.1:${await freePort()}`);
+  const program = await (kind === "longshore" ? longshore(folder, compiled) : ["docker-registry"]);
+  const server = new RegistryProcess({ kind, program, folder, port: await freePort() });
   workspace.defer(() => server.stop());
   beforeEach(() => {
     server.markLog();
@@ -46,17 +61,26 @@ export async function startServer(workspace: Workspace): Promise<RegistryServer>
   return server;
 }
 
+interface ProcessOptions {
+  readonly kind: ServerKind;
+  readonly program: readonly string[];
+  readonly folder: string;
+  readonly port: number;
+}
+
 class RegistryProcess implements RegistryServer {
   readonly host: string;
   readonly root: string;
   readonly #kind: ServerKind;
+  readonly #program: readonly string[];
   readonly #configFile: string;
   #process: StartedProcess | undefined;
   #logMark = 0;
 
-  constructor(kind: ServerKind, folder: string, host: string) {
+  constructor({ kind, program, folder, port }: ProcessOptions) {
     this.#kind = kind;
-    this.host = host;
+    this.#program = program;
+    this.host = `127.0.0.1:${port}`;
     this.root = join(folder, "root");
     this.#configFile = join(folder, "config.yml");
   }
@@ -71,7 +95,7 @@ class RegistryProcess implements RegistryServer {
 
   async start(): Promise<void> {
     await writeFile(this.#configFile, configuration(this));
-    const started = new StartedProcess([...this.#program(), "serve", this.#configFile], {
+    const started = new StartedProcess([...this.#program, "serve", this.#configFile], {
       prefix: [],
       // An upload that outlives a restart needs the same secret in docker-registry.
       env: { ...plainSurroundings.env, ...this.#environment() },
@@ -101,12 +125,15 @@ class RegistryProcess implements RegistryServer {
     await this.start();
   }
 
-  async peakMemoryBytes(): Promise<number> {
+  async memory(): Promise<Memory> {
     assert(this.#process !== undefined, "the server runs");
     const status = await readFile(`/proc/${this.#process.pid}/status`, "utf8");
-    const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
-    assert(kibibytes !== undefined, "the kernel counts it");
-    return Number(kibibytes) * 1024;
+    const [nowBytes, peakBytes] = ["VmRSS", "VmHWM"].map((name) => {
+      const kibibytes = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1];
+      return Number(kibibytes) * 1024;
+    });
+    assert(nowBytes !== undefined && peakBytes !== undefined);
+    return { nowBytes, peakBytes };
   }
 
   markLog(): void {
@@ -117,11 +144,6 @@ class RegistryProcess implements RegistryServer {
   sayLog(): void {
     const log = this.#process?.output.slice(this.#logMark).trim() ?? "";
     for (const line of log.split("\n").slice(-40)) say(`server: ${line.slice(0, 300)}`);
-  }
-
-  #program(): readonly string[] {
-    if (this.#kind === "docker-registry") return ["docker-registry"];
-    return [join(repositoryRoot, "node_modules/.bin/node"), "src/cli/longshore.ts"];
   }
 
   #environment(): Readonly<Record<string, string>> {
@@ -137,6 +159,20 @@ class RegistryProcess implements RegistryServer {
       return false;
     }
   }
+}
+
+/** The command that runs Longshore. */
+async function longshore(folder: string, compiled: boolean): Promise<readonly string[]> {
+  const node = join(repositoryRoot, "node_modules/.bin/node");
+  if (!compiled) return [node, "src/cli/longshore.ts"];
+  const dist = join(folder, "dist");
+  const compiler = join(repositoryRoot, "node_modules/typescript/bin/tsc");
+  const project = join(repositoryRoot, "tsconfig.build.json");
+  await run([node, compiler, "--project", project, "--outDir", dist]);
+  for (const shared of ["node_modules", "package.json"]) {
+    await symlink(join(repositoryRoot, shared), join(folder, shared));
+  }
+  return [node, join(dist, "cli/longshore.js")];
 }
 
 function configuration({ host, root }: RegistryServer): string {
