@@ -59,8 +59,9 @@ export class RequestContext {
   }
 
   /**
-   * The tag or digest at the end of the path. What can be no tag is an error where it would become one; nothing is
-   * there under it otherwise, which is a 404 (spec: end-3; Distribution and released conformance suites agree).
+   * The tag or digest at the end of the path. What can be no tag is an error where it would become
+   * one; otherwise nothing is there under it, a 404 (spec: end-3), as released conformance suites
+   * and Distribution have it.
    */
   reference(): ManifestReference {
     const { last } = this.route;

@@ -1,4 +1,4 @@
-/** The base of the API, and what all of its answers have in common. spec: end-1, error codes, extensions. */
+/** The base of the API, and what all of its answers have in common. spec: end-1, error codes. */
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { expectAnswer, expectError } from "./answer.ts";

@@ -97,7 +97,7 @@ describeRegistry("The catalog", (given) => {
     assert.deepEqual(namesOf(await small.get("/v2/_catalog")), ["a", "b"]);
   });
 
-  it("has no repository that is only begun, and keeps one whose manifests are deleted", async () => {
+  it("has none that is only begun, and keeps one whose manifests are deleted", async () => {
     const { client } = await given.start();
     await beginUpload(client, "begun");
     await pushBlob(client, "blobs-only", content("no image"));

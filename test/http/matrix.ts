@@ -1,4 +1,4 @@
-/** Runs a suite against every way to have a registry: called in process and over sockets, on each store. */
+/** Runs a suite on every kind of registry: in process and over sockets, on each store. */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { Agent } from "node:http";
@@ -11,7 +11,10 @@ import { carryInProcess, carryOverSockets, Client } from "./client.ts";
 export type Carrier = "in process" | "over a socket";
 export type Storage = "in memory" | "in a folder";
 
-export type TestedOptions = Omit<RegistryOptions, "storage" | "metadataPath" | "report">;
+export interface TestedOptions extends Omit<
+  RegistryOptions,
+  "storage" | "metadataPath" | "report"
+> {}
 
 export interface Started {
   readonly client: Client;
@@ -39,16 +42,25 @@ const kinds: readonly (readonly [Carrier, Storage])[] = [
   ["over a socket", "in a folder"],
 ];
 
+export interface SuiteOptions extends TestedOptions {
+  /** Only over a socket: what is tested has no meaning in process. */
+  readonly sockets?: boolean;
+  /** Much work: each carrier and each store once. */
+  readonly heavy?: boolean;
+}
+
 export function describeRegistry(
   title: string,
   suite: (given: Given) => void,
-  options: TestedOptions & { readonly carriers?: readonly Carrier[] } = {},
+  options: SuiteOptions = {},
 ): void {
-  const { carriers, ...tested } = options;
+  const { sockets = false, heavy = false, ...tested } = options;
   // The kinds run at once, since some of them mostly wait for the disk.
   describe(title, { concurrency: kinds.length }, () => {
     for (const [carrier, storage] of kinds) {
-      if (carriers !== undefined && !carriers.includes(carrier)) continue;
+      const isSocket = carrier === "over a socket";
+      if (sockets && !isSocket) continue;
+      if (heavy && isSocket !== (storage === "in a folder")) continue;
       describe(`${carrier}, ${storage}`, { concurrency: 1 }, () => {
         const given = new Suite(carrier, storage);
         before(() => given.open(tested));

@@ -74,7 +74,7 @@ describeRegistry("Mounting a blob (end-11)", (given) => {
     expectAnswer(await client.post(gone), 202);
   });
 
-  it("begins an upload instead when the blob is not there, or the source is no repository", async () => {
+  it("begins an upload when the blob is not there, or the source is no repository", async () => {
     const { client } = given;
     const source = given.repository();
     const known = content("known");
@@ -99,7 +99,7 @@ describeRegistry("Mounting a blob (end-11)", (given) => {
     }
   });
 
-  it("never serves a blob under another repository's name only because it was asked for", async () => {
+  it("never serves a blob elsewhere only because it was asked for", async () => {
     const { client } = given;
     const [source, target] = [given.repository(), given.repository()];
     const blob = content("private");

@@ -1,4 +1,4 @@
-/** Pushing a blob in chunks, asking where it stands, giving it up. spec: end-5, end-6, end-13, end-14. */
+/** Blobs in chunks: pushing, asking, giving up. spec: end-5, end-6, end-13, end-14. */
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { expectAnswer, expectError, type Answer } from "./answer.ts";
@@ -89,7 +89,7 @@ describeRegistry("A blob in chunks (end-5)", (given) => {
     await expectBlob(client, repository, blob);
   });
 
-  it("does not care about a chunk's Content-Type where it is missing, and refuses another", async () => {
+  it("may come without a Content-Type, but not with another one", async () => {
     const { client } = given;
     const location = await beginUpload(client, given.repository());
     const next = expectProgress(await client.patch(location, "ab"), 202, 2);
@@ -111,7 +111,7 @@ describeRegistry("A blob in chunks (end-5)", (given) => {
 });
 
 describeRegistry("A chunk out of order", (given) => {
-  it("is 416 with where to go on: a gap, an overlap, a chunk sent twice, a first one elsewhere", async () => {
+  it("is 416 with where to go on: gaps, overlaps, a chunk sent twice", async () => {
     const { client } = given;
     const repository = given.repository();
     const blob = content(noise(30, "order"));
@@ -149,7 +149,7 @@ describeRegistry("A chunk out of order", (given) => {
     expectAnswer(answer, 201);
   });
 
-  it("is 416 at a URL that the upload has left behind: a request that came twice is no new chunk", async () => {
+  it("is 416 at a URL that was left behind: what came twice is no new chunk", async () => {
     const { client } = given;
     const repository = given.repository();
     const blob = content(noise(20, "stale"));
@@ -213,7 +213,7 @@ describeRegistry("An upload's status (end-13)", (given) => {
     }
   });
 
-  it("is 404 for uploads that never were, or are another repository's, and so is all else", async () => {
+  it("is 404 for uploads that never were, or are another repository's", async () => {
     const { client } = given;
     const [repository, other] = [given.repository(), given.repository()];
     const location = await beginUpload(client, repository);

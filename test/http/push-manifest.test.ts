@@ -15,7 +15,7 @@ import {
   noise,
   referrer,
 } from "./content.ts";
-import { describeRegistry } from "./matrix.ts";
+import { describeRegistry, type Given } from "./matrix.ts";
 import {
   expectManifest,
   pushBlob,
@@ -264,7 +264,9 @@ describeRegistry("A manifest's subject", (given) => {
   });
 });
 
-describeRegistry("A large manifest", (given) => {
+describeRegistry("A large manifest", largeManifest, { heavy: true });
+
+function largeManifest(given: Given): void {
   const padded = (size: number) => {
     const bare = {
       schemaVersion: 2,
@@ -300,4 +302,4 @@ describeRegistry("A large manifest", (given) => {
     expectError(answer, 413, "MANIFEST_INVALID");
     expectAnswer(await client.head(target), 404);
   });
-});
+}

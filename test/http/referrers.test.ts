@@ -16,7 +16,7 @@ import {
   type Descriptor,
   type Image,
 } from "./content.ts";
-import { describeRegistry } from "./matrix.ts";
+import { describeRegistry, type Given } from "./matrix.ts";
 import { nextPage, pushBlob, pushImage, pushManifest } from "./pushing.ts";
 
 const ociIndex = "application/vnd.oci.image.index.v1+json";
@@ -187,7 +187,7 @@ describeRegistry("Referrers of one type (end-12b)", (given) => {
   });
 });
 
-/** Follows the pages, each of which has to be a valid index that a client may refuse above 4 MiB. */
+/** Follows the pages, each of which has to be an index that clients take. */
 async function allPages(
   client: Client,
   first: string,
@@ -219,7 +219,9 @@ async function pushAll(
   await Promise.all(Array.from({ length: 16 }, worker));
 }
 
-describeRegistry("Many referrers", (given) => {
+describeRegistry("Many referrers", manyReferrers, { heavy: true });
+
+function manyReferrers(given: Given): void {
   it("come in pages of a thousand, each linked to the next, and filtered alike", async () => {
     const { client } = given;
     const repository = given.repository();
@@ -279,4 +281,4 @@ describeRegistry("Many referrers", (given) => {
     const answer = await client.get(`/v2/team/app/referrers/${digest}?last=x`);
     expectError(answer, 400, "DIGEST_INVALID");
   });
-});
+}
