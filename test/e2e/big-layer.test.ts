@@ -77,7 +77,7 @@ async function sayMemory(): Promise<void> {
   say(`the server's memory: ${now}, at its peak ${peak}`);
 }
 
-/** One layer with one file of noise; compressing that would only take time, so gzip merely stores it. */
+/** One layer with one file of noise, which gzip stores without trying to make it smaller. */
 async function makeBigImage(): Promise<LayoutImage> {
   const layout = join(await workspace.newFolder("big"), "layout");
   await createLayout(layout);

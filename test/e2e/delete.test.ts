@@ -20,7 +20,7 @@ async function push(image: LayoutImage, target: string): Promise<void> {
   await skopeo.copy(`oci:${image.layout}:${image.tag}`, `docker://${server.host}/${target}`);
 }
 
-test("skopeo deletes an image, every client then says that it is gone, and a push heals", async () => {
+test("skopeo deletes an image, every client says that it is gone, and a push heals", async () => {
   const [image, other] = [await images.make(), await images.make()];
   await push(image, "gone/app:v1");
   await push(image, "gone/app:also-v1");

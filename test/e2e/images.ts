@@ -77,7 +77,7 @@ async function umoci(...args: readonly string[]): Promise<void> {
   await run(["umoci", ...args], { ...plainSurroundings, quiet: true });
 }
 
-/** Bytes that no compression makes smaller, the same for the same seed, at about a gigabyte a second. */
+/** Bytes that no compression makes smaller, the same for the same seed, and fast. */
 export class Noise {
   readonly #cipher: Cipheriv;
 

@@ -43,7 +43,7 @@ test("a client that is killed in mid-upload leaves nothing to see, and pushes ag
   await pushAndPull(skopeo, image, "broken/client:v1");
 });
 
-test("a server that is killed in mid-upload has lost nothing else, and takes the push", async () => {
+test("a server that is killed in mid-upload loses nothing else, and takes the push", async () => {
   const [before, image] = [await images.make(), await images.make({ layerBytes: [32 * mib] })];
   const skopeo = await createSkopeo(workspace);
   await pushAndPull(skopeo, before, "broken/server:before");

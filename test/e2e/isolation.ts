@@ -1,6 +1,7 @@
 /**
- * A machine of its own for a client, as far as files go: a mount namespace in which every folder that the client
- * shares with others (configuration, caches, locks, sockets) is an empty one of ours. The namespace and what is
+ * A machine of its own for a client, as far as files go: a mount namespace in which every folder
+ * that the client shares with others (configuration, caches, locks, sockets) is an empty one of
+ * ours. The namespace and what is
  * mounted in it end with the client.
  */
 import { mkdir, writeFile } from "node:fs/promises";
@@ -30,14 +31,6 @@ const containersConfiguration: Readonly<Record<string, string>> = {
   "policy.json": JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] }),
   "registries.conf": "unqualified-search-registries = []\n",
   "registries.d/default.yaml": "default-docker:\n  use-sigstore-attachments: true\n",
-  // Works on every filesystem, the overlay of a CI container included.
-  "storage.conf": [
-    "[storage]",
-    'driver = "vfs"',
-    'graphroot = "/var/lib/containers/storage"',
-    'runroot = "/run/containers/storage"',
-    "",
-  ].join("\n"),
   "containers.conf": [
     "[engine]",
     'cgroup_manager = "cgroupfs"',
@@ -49,13 +42,40 @@ const containersConfiguration: Readonly<Record<string, string>> = {
   ].join("\n"),
 };
 
-export async function isolate(workspace: Workspace, name: string): Promise<Isolation> {
+/** The configuration of the storage that podman and buildah pull into. */
+function storageConfiguration(lazyPulls: boolean): string {
+  return [
+    "[storage]",
+    // vfs works on every filesystem; pulling lazily needs overlay.
+    `driver = "${lazyPulls ? "overlay" : "vfs"}"`,
+    'graphroot = "/var/lib/containers/storage"',
+    'runroot = "/run/containers/storage"',
+    "[storage.options]",
+    `pull_options = {enable_partial_images = "${lazyPulls}"}`,
+    "",
+  ].join("\n");
+}
+
+export interface IsolationOptions {
+  /** Pulls only those parts of layers that are missing, where layers are made for that. */
+  readonly lazyPulls?: boolean;
+}
+
+export async function isolate(
+  workspace: Workspace,
+  name: string,
+  { lazyPulls = false }: IsolationOptions = {},
+): Promise<Isolation> {
   const folder = await workspace.newFolder(name);
   for (const path of [...privateFolders, "home", "run/user", "run/no-networks", "tmp"]) {
     await mkdir(join(folder, path), { recursive: true });
   }
   await mkdir(join(folder, "etc/containers/registries.d"));
-  for (const [file, text] of Object.entries(containersConfiguration)) {
+  const configuration = {
+    ...containersConfiguration,
+    "storage.conf": storageConfiguration(lazyPulls),
+  };
+  for (const [file, text] of Object.entries(configuration)) {
     await writeFile(join(folder, "etc/containers", file), text);
   }
   return {

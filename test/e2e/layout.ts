@@ -94,7 +94,7 @@ export async function addIndex(
   return descriptor;
 }
 
-export async function findManifest(layout: string, tag?: string): Promise<Descriptor> {
+async function findManifest(layout: string, tag?: string): Promise<Descriptor> {
   const entries = await layoutManifests(layout);
   const found = entries.find((entry) => tag === undefined || tagOf(entry) === tag);
   assert(found !== undefined, `${layout} has ${tag ?? "a manifest"}`);

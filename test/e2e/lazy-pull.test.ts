@@ -1,11 +1,16 @@
 /** Snapshotters that pull lazily read pieces of a layer: several ranges in one request. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { digestOf } from "./digests.ts";
+import { makeLazyLayer, tocDigestAnnotation } from "./estargz.ts";
 import { ImageMaker, mib } from "./images.ts";
+import { mediaTypes } from "./layout.ts";
+import { createPodman } from "./podman.ts";
 import { run } from "./processes.ts";
+import { startRecorder } from "./recorder.ts";
 import { RegistryApi } from "./registry-api.ts";
 import { startServer } from "./server.ts";
-import { openWorkspace } from "./workspace.ts";
+import { openWorkspace, say } from "./workspace.ts";
 
 const workspace = openWorkspace();
 const server = await startServer(workspace);
@@ -110,3 +115,65 @@ test("curl asks for two ranges", async () => {
   assert.match(head, /^HTTP\/1\.1 206 /);
   assert.match(head, /^content-type: multipart\/byteranges;/im);
 });
+
+test("podman pulls only the files that it lacks, with several ranges in a request", async () => {
+  const recorder = await startRecorder(workspace, server);
+  const podman = await createPodman(workspace, { lazyPulls: true });
+  const fileBytes = 300_000;
+  const names = Array.from({ length: 10 }, (_, number) => `file-${number}`);
+  const older = new Map(names.map((name) => [name, images.noise(fileBytes)]));
+  const newer = new Map(older);
+  const changed = names.filter((_, number) => number % 2 === 1);
+  for (const name of changed) newer.set(name, images.noise(fileBytes));
+  await podman.podman("pull", "--tls-verify=false", await pushLazyImage(recorder, "older", older));
+
+  const reference = await pushLazyImage(recorder, "newer", newer);
+  recorder.forget();
+  await podman.podman("pull", "--tls-verify=false", reference);
+  const reads = recorder.exchanges.filter(({ range }) => range !== undefined);
+  assert.deepEqual(new Set(reads.map(({ status }) => status)), new Set([206]));
+  const several = reads.filter(({ range }) => range?.includes(","));
+  say(`podman asked for ${several.map(({ range }) => range).join(" and ")}`);
+  assert.deepEqual(
+    several.map(({ range }) => range?.split(",").length),
+    [changed.length],
+  );
+  let readBytes = 0;
+  for (const { receivedBytes } of recorder.exchanges) readBytes += receivedBytes;
+  assert(readBytes < (changed.length + 1) * fileBytes, `${readBytes} bytes read`);
+  assert.deepEqual(
+    await podman.fileDigests(reference),
+    new Map(Array.from(newer, ([name, content]) => [name, digestOf(content)])),
+  );
+});
+
+async function pushLazyImage(
+  { host }: { readonly host: string },
+  tag: string,
+  files: ReadonlyMap<string, Buffer>,
+): Promise<string> {
+  const { bytes: layer, diffId, tocDigest } = makeLazyLayer(Object.fromEntries(files));
+  const config = Buffer.from(
+    JSON.stringify({
+      ...{ architecture: "amd64", os: "linux", config: {} },
+      ...{ rootfs: { type: "layers", diff_ids: [diffId] }, history: [{ created_by: tag }] },
+    }),
+  );
+  await registry.pushManifest("lazy/image", tag, {
+    ...{ schemaVersion: 2, mediaType: mediaTypes.manifest },
+    config: {
+      mediaType: mediaTypes.config,
+      digest: await registry.pushBlob("lazy/image", config),
+      size: config.length,
+    },
+    layers: [
+      {
+        mediaType: mediaTypes.gzipLayer,
+        digest: await registry.pushBlob("lazy/image", layer),
+        size: layer.length,
+        annotations: { [tocDigestAnnotation]: tocDigest },
+      },
+    ],
+  });
+  return `${host}/lazy/image:${tag}`;
+}

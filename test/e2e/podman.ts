@@ -2,13 +2,16 @@
 import { join } from "node:path";
 import { readImageFolder } from "./archive.ts";
 import { parsePlatform, type Client, type HeldImage, type PullOptions } from "./client.ts";
-import { isolate, type Isolation } from "./isolation.ts";
+import { isolate, type Isolation, type IsolationOptions } from "./isolation.ts";
 import type { LayoutImage } from "./layout.ts";
 import { run, runToFailure } from "./processes.ts";
 import type { Workspace } from "./workspace.ts";
 
-export async function createPodman(workspace: Workspace): Promise<Podman> {
-  return new Podman(await isolate(workspace, "podman"));
+export async function createPodman(
+  workspace: Workspace,
+  options: IsolationOptions = {},
+): Promise<Podman> {
+  return new Podman(await isolate(workspace, "podman", options));
 }
 
 export class Podman implements Client {
@@ -48,6 +51,15 @@ export class Podman implements Client {
     const folder = join(this.#isolation.folder, "saved");
     await this.podman("push", "--quiet", id, `dir:${folder}`);
     return { manifest, ...(await readImageFolder(folder)) };
+  }
+
+  /** The digests of the files at the top of an image, by their names. */
+  async fileDigests(reference: string): Promise<ReadonlyMap<string, string>> {
+    // In one command, since what it mounts is gone when it ends.
+    const script = 'cd "$(podman image mount "$1")" && exec sha256sum -- *';
+    const listing = await run(["sh", "-c", script, "file-digests", reference], this.#isolation);
+    const lines = listing.trimEnd().split("\n");
+    return new Map(lines.map((line) => [line.slice(66), `sha256:${line.slice(0, 64)}`]));
   }
 
   async podman(...args: readonly string[]): Promise<string> {

@@ -1,6 +1,6 @@
 /**
- * Runs programs. Each ends with this process at the latest, whichever way this process ends: the kernel sends it
- * a signal (`setpriv --pdeathsig`).
+ * Runs programs. Each ends with this process at the latest, whichever way this process ends: the
+ * kernel sends it a signal (`setpriv --pdeathsig`).
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-/** A proxy in front of the registry which notes what clients ask, and can hold an upload in the middle. */
+/** A proxy before the registry which notes what clients ask, and can hold an upload halfway. */
 import { once } from "node:events";
 import {
   Agent,
@@ -85,8 +85,8 @@ export class Recorder {
   }
 
   /**
-   * Lets so many bytes of each upload request pass and not one more until `release`. Resolves when the first
-   * request has come to that point.
+   * Lets so many bytes of each upload request pass and not one more until `release`. Resolves when
+   * the first request has come to that point.
    */
   async holdUploadsAfter(byteCount: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();

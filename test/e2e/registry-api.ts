@@ -64,8 +64,8 @@ export class RegistryApi {
   }
 
   /**
-   * Reads the image or index and all below it, checks each digest and size, and returns the descriptors in the
-   * order in which the manifests name them.
+   * Reads the image or index and all below it, checks each digest and size, and returns the
+   * descriptors in the order in which the manifests name them.
    */
   async readWhole(repository: string, reference: string): Promise<readonly Descriptor[]> {
     const { manifest } = await this.manifest(repository, reference);

@@ -37,7 +37,7 @@ const drainSeconds = 20;
 const repositoryRoot = join(import.meta.dirname, "../..");
 
 export interface ServerOptions {
-  /** Runs what is published, compiled, instead of the sources: the compiler's memory is not the server's. */
+  /** Runs what is published instead of the sources: type stripping takes memory as well. */
   readonly compiled?: boolean;
 }
 
@@ -143,6 +143,7 @@ class RegistryProcess implements RegistryServer {
   /** What it logged since the mark. */
   sayLog(): void {
     const log = this.#process?.output.slice(this.#logMark).trim() ?? "";
+    if (log === "") return;
     for (const line of log.split("\n").slice(-40)) say(`server: ${line.slice(0, 300)}`);
   }
 
@@ -192,7 +193,7 @@ function configuration({ host, root }: RegistryServer): string {
   ].join("\n");
 }
 
-/** Below the range that the kernel gives to outgoing connections, so that it stays free over a restart. */
+/** Outside the range of outgoing connections, so that it stays free over a restart. */
 async function freePort(): Promise<number> {
   for (let tries = 0; tries < 100; tries++) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);

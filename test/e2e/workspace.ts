@@ -31,7 +31,7 @@ export function openWorkspace(): Workspace {
   requireTools();
   const workspace = new TemporaryWorkspace();
   after(() => workspace.close());
-  // After a crash or Ctrl-C: the processes end with this one (see processes.ts), the folder goes here.
+  // After a crash or Ctrl-C the processes end with this one (see processes.ts); the folder goes here.
   process.on("exit", () => {
     workspace.removeFolder();
   });
