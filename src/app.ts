@@ -41,7 +41,7 @@ export async function compose(options: ComposeOptions): Promise<ComposedRegistry
   const { storage } = options;
   const store =
     storage === "memory"
-      ? createMemoryStore()
+      ? createMemoryStore({ now: Date.now })
       : await createFilesystemStore({ root: storage.root });
   const inRoot = storage === "memory" ? ":memory:" : join(storage.root, databasePath);
   const metadata = await openSqliteStore({ path: options.metadataPath ?? inRoot });

@@ -45,10 +45,10 @@ export class Blobs {
     options: { readonly span?: ByteSpan; readonly signal: AbortSignal },
   ): Promise<OpenedBlob> {
     const { store, metadata } = this.#ctx;
-    const opened = await store.open(blob.key, options);
+    const opened = await store.open(blob.key, { ...options, size: blob.size });
     if (opened !== undefined) return opened;
     const record = await this.#record(blob.repository, blob.digest);
-    const again = await store.open(record.key, options);
+    const again = await store.open(record.key, { ...options, size: record.size });
     if (again !== undefined) return again;
     await metadata.execute("markBlobMissing", { blobId: record.blobId });
     this.#ctx.report(`the bytes of blob ${record.digest} are missing`, undefined);

@@ -27,6 +27,11 @@ export interface ByteSpan {
 export interface OpenOptions {
   /** Only these bytes. Without it: all. A span beyond the end of the content is a `StorageError`. */
   readonly span?: ByteSpan;
+  /**
+   * How large the whole content is, where the caller knows: it saves a look, and content that is
+   * shorter is a `StorageError`.
+   */
+  readonly size?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -61,6 +66,7 @@ export interface StoredUpload {
 export interface AppendResult {
   /** The upload's size after this: bytes that survive a power cut. */
   readonly size: number;
+  /** To be kept in place of the one before: the store may have moved the upload. */
   readonly state: string;
 }
 
@@ -89,7 +95,7 @@ export interface BlobStore {
   /**
    * Takes the bytes under `key` away, in the two steps that invariant I4 needs: they are set aside under `claim`,
    * then `confirm` says whether they are still unwanted; if not they are put back, unless newer bytes lie there.
-   * Removing what is absent is no error.
+   * What is absent is confirmed as well: its row may have to go.
    */
   remove(key: BlobKey, claim: string, confirm: () => Promise<boolean>): Promise<void>;
 
@@ -129,7 +135,10 @@ export interface BlobStore {
    */
   commit(upload: StoredUpload, digest: Digest, size: number): Promise<BlobKey>;
 
-  /** Drops what an upload holds in the backend, committed or not. Safe to repeat. */
+  /**
+   * Drops what the backend holds under this one state of an upload, committed or not. Safe to
+   * repeat.
+   */
   abort(upload: StoredUpload): Promise<void>;
 
   /** Uploads that hold something in the backend, in order of their id, after the id `after`. */

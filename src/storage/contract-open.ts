@@ -75,6 +75,18 @@ export const openCases: ContractCases = {
     }
   },
 
+  "content that is shorter than it is known to be is a StorageError": async (store) => {
+    for (const size of [100, mebibyte]) {
+      const bytes = someBytes(size);
+      const key = await committed(store, bytes);
+      assert.ok(sameBytes(await allOf(await store.open(key, { size })), bytes));
+      for (const longer of [size + 1, 3 * mebibyte]) {
+        const read = async () => await allOf(await store.open(key, { size: longer }));
+        await assert.rejects(read, StorageError);
+      }
+    }
+  },
+
   "a span beyond the end is a StorageError": async (store) => {
     const key = await committed(store, someBytes(100_000));
     for (const span of [

@@ -145,13 +145,17 @@ class FilesystemStore implements BlobStore {
    */
   async close(): Promise<void> {}
 
-  async #open(path: string, { span, signal }: OpenOptions): Promise<OpenedBlob | undefined> {
+  async #open(path: string, options: OpenOptions): Promise<OpenedBlob | undefined> {
+    const { signal, span } = options;
     signal?.throwIfAborted();
     if (span === undefined) {
-      const { size } = await this.#calls.stat(path);
+      const size = options.size ?? (await this.#calls.stat(path)).size;
       if (size > smallBytesMax) return await this.#stream(path, { start: 0, size }, signal);
       const body = await this.#calls.readFile(path);
-      return { size: body.byteLength, body };
+      if (options.size === undefined || body.byteLength === size) {
+        return { size: body.byteLength, body };
+      }
+      throw new StorageError(this.name, `content has ${body.byteLength} bytes, ${size} are known`);
     }
     const { start, end } = span;
     assert(Number.isSafeInteger(start) && start >= 0 && end >= start, "not a span");

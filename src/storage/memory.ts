@@ -20,13 +20,12 @@ import type {
 import { receive } from "./receive.ts";
 
 export interface MemoryStoreOptions {
-  /** Milliseconds UTC. Without it: the process's own clock. */
-  readonly now?: () => number;
+  /** Milliseconds UTC. */
+  readonly now: () => number;
 }
 
-export function createMemoryStore(options: MemoryStoreOptions = {}): BlobStore {
-  const now = (): number => Math.trunc(performance.timeOrigin + performance.now());
-  return new MemoryStore(options.now ?? now);
+export function createMemoryStore(options: MemoryStoreOptions): BlobStore {
+  return new MemoryStore(options.now);
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -62,6 +61,9 @@ class MemoryStore implements BlobStore {
     signal?.throwIfAborted();
     const content = this.#blobs.get(key);
     if (content === undefined) return undefined;
+    if ((options.size ?? content.size) !== content.size) {
+      throw this.#failure(`content has ${content.size} bytes, ${options.size} are known`);
+    }
     const start = span?.start ?? 0;
     const end = span === undefined ? content.size : span.end + 1;
     assert(Number.isSafeInteger(start) && start >= 0 && end >= start, "not a span");
