@@ -1,4 +1,7 @@
 /**
+ * Each index is a page more that a push writes and syncs, so there are those which today's reads
+ * need; the collector brings its own.
+ *
  * Migrations: forward only, each in one transaction, recorded in `migrations`. Never edit one that was
  * released; append.
  */
@@ -18,9 +21,9 @@ function firstSchema(types: SqlDialect["types"]): readonly string[] {
        id ${id}, name ${text} not null unique, state ${text} not null, created_at ${integer} not null)`,
     `create table blobs (
        id ${id}, digest ${text} not null unique, size ${integer} not null, key ${text} not null unique,
-       state ${text} not null, claim ${text} unique, created_at ${integer} not null,
+       state ${text} not null, claim ${text}, created_at ${integer} not null,
        verified_at ${integer} not null, review_after ${integer})`,
-    `create index blobs_review on blobs (review_after) where review_after is not null`,
+    `create unique index blobs_claim on blobs (claim) where claim is not null`,
     `create table blob_aliases (
        digest ${text} not null primary key,
        blob ${integer} not null references blobs (id) on delete cascade)`,
@@ -31,8 +34,6 @@ function firstSchema(types: SqlDialect["types"]): readonly string[] {
        linked_at ${integer} not null, review_after ${integer},
        primary key (repository, blob))${types.clustered}`,
     `create index repository_blobs_blob on repository_blobs (blob)`,
-    `create index repository_blobs_review on repository_blobs (review_after)
-       where review_after is not null`,
     `create table payloads (digest ${text} not null primary key, bytes ${bytes} not null)`,
     `create table manifests (
        id ${id}, repository ${integer} not null references repositories (id), digest ${text} not null,
@@ -42,7 +43,6 @@ function firstSchema(types: SqlDialect["types"]): readonly string[] {
     `create index manifests_subject on manifests (repository, subject, digest)
        where subject is not null`,
     `create index manifests_digest on manifests (digest)`,
-    `create index manifests_review on manifests (review_after) where review_after is not null`,
     `create table manifest_pulls (
        manifest ${integer} not null primary key references manifests (id) on delete cascade,
        pulled_at ${integer} not null)`,
@@ -86,12 +86,11 @@ function logTables(types: SqlDialect["types"]): readonly string[] {
   const { id, integer, text } = types;
   return [
     `create table uploads (
-       id ${text} not null primary key, repository ${integer} not null references repositories (id),
+       id ${text} not null primary key, repository ${integer} not null,
        "offset" ${integer} not null, algorithm ${text} not null, digests_so_far ${text} not null,
        store_state ${text} not null, writer ${text}, writer_epoch ${integer} not null,
-       writer_until ${integer}, created_at ${integer} not null, updated_at ${integer} not null)`,
-    `create index uploads_updated on uploads (updated_at)`,
-    `create index uploads_repository on uploads (repository)`,
+       writer_until ${integer}, created_at ${integer} not null,
+       updated_at ${integer} not null)${types.clustered}`,
     `create table changes (
        seq ${id}, at ${integer} not null, kind ${text} not null, cause ${text} not null,
        repository_id ${integer} not null, repository ${text} not null, from_repository ${text},

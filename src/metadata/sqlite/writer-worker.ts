@@ -17,6 +17,9 @@ const groupMax = 256;
 /** The write-ahead log is copied into the database when it is larger than this many bytes. */
 const checkpointBytes = 8 * 1024 * 1024;
 
+/** Groups between two looks at the log's size: few write more than some 100 KiB. */
+const groupsPerLook = 4;
+
 export interface WriterRequest {
   readonly id: number;
   readonly command: PendingCommand;
@@ -49,7 +52,10 @@ function start(path: string): void {
     }
   };
 
+  let groups = 0;
   const checkpointIfLarge = (): void => {
+    groups += 1;
+    if (groups % groupsPerLook !== 0) return;
     const log = statSync(`${path}-wal`, { throwIfNoEntry: false });
     if (log !== undefined && log.size > checkpointBytes) checkpoint("passive");
   };
