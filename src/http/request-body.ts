@@ -40,6 +40,27 @@ export function contentLength(request: IncomingRequest): number | undefined {
   return header === null ? undefined : Number(header);
 }
 
+/**
+ * The body as a stream, which ends soon after the chunk that its span promises: more than that is
+ * not received only to be refused. Where a length was announced, the carrier keeps to that.
+ */
+export function streamWithin(
+  request: IncomingRequest,
+  span: ByteSpan | undefined,
+): ReadableStream<Uint8Array> | null {
+  const { body } = request;
+  if (body === null || span === undefined || contentLength(request) !== undefined) return body;
+  let leftBytes = span.end - span.start + 1;
+  const within = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      leftBytes -= chunk.byteLength;
+      controller.enqueue(chunk);
+      if (leftBytes < 0) controller.terminate();
+    },
+  });
+  return body.pipeThrough(within);
+}
+
 /** Where the client says that its chunk lies. A span and a length that differ are an error. */
 export function chunkSpan(request: IncomingRequest): ByteSpan | undefined {
   const header = request.headers.get("content-range");

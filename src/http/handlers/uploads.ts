@@ -5,7 +5,7 @@ import { parseRepositoryName } from "../../oci/names.ts";
 import type { UploadBody, UploadProgress, UploadTarget } from "../../registry/registry.ts";
 import { answer, emptyAnswer, uploadRange, type HeaderList } from "../answers.ts";
 import type { Answer } from "../exchange.ts";
-import { chunkSpan } from "../request-body.ts";
+import { chunkSpan, streamWithin } from "../request-body.ts";
 import { readDigest, type RequestContext } from "../request-context.ts";
 import type { Handler, MethodTable } from "./handler.ts";
 
@@ -111,9 +111,10 @@ function readUploadBody(ctx: RequestContext): UploadBody {
   if (state !== null && !/^[0-9]{1,15}$/.test(state)) {
     throw new OciError("BLOB_UPLOAD_INVALID", { message: "the upload's URL is not one of ours" });
   }
+  const span = chunkSpan(ctx.request);
   return {
-    stream: ctx.request.body,
-    span: chunkSpan(ctx.request),
+    stream: streamWithin(ctx.request, span),
+    span,
     expectedOffset: state === null ? undefined : Number(state),
     signal: ctx.request.signal,
   };
