@@ -1,8 +1,7 @@
 /**
  * A machine of its own for a client, as far as files go: a mount namespace in which every folder
  * that the client shares with others (configuration, caches, locks, sockets) is an empty one of
- * ours. The namespace and what is
- * mounted in it end with the client.
+ * ours. The namespace and what is mounted in it end with the client.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -31,7 +31,7 @@ export function openWorkspace(): Workspace {
   requireTools();
   const workspace = new TemporaryWorkspace();
   after(() => workspace.close());
-  // After a crash or Ctrl-C the processes end with this one (see processes.ts); the folder goes here.
+  // After a crash: the processes end with this one (see processes.ts).
   process.on("exit", () => {
     workspace.removeFolder();
   });
@@ -40,7 +40,9 @@ export function openWorkspace(): Workspace {
     ["SIGTERM", 15],
     ["SIGHUP", 1],
   ] as const) {
-    process.once(signal, () => process.exit(128 + number));
+    process.once(signal, () => {
+      void workspace.close().finally(() => process.exit(128 + number));
+    });
   }
   return workspace;
 }
@@ -93,12 +95,18 @@ class TemporaryWorkspace implements Workspace {
       }
     }
     this.removeFolder();
+    if (existsSync(this.folder)) failures.push(new Error(`${this.folder} could not be removed`));
     if (failures.length === 1) throw failures[0];
     if (failures.length > 1) throw new AggregateError(failures, "The story did not end cleanly");
   }
 
   /** Nothing is mounted in it: the clients' mounts are in namespaces which end with them. */
   removeFolder(): void {
-    rmSync(this.folder, { recursive: true, force: true });
+    try {
+      rmSync(this.folder, { recursive: true, force: true });
+    } catch (error) {
+      // Of a process that is about to end as well. To throw here would keep this one from ending.
+      say(`not removed: ${String(error)}`);
+    }
   }
 }
