@@ -1,4 +1,4 @@
-/** The contract of the change log: every change is in it, in the same transaction (invariant I7). */
+/** The contract of the change log: every change is in it, in its transaction (invariant I7). */
 import assert from "node:assert/strict";
 import { octetStream } from "../oci/media-types.ts";
 import { configType, layerType, type Content } from "./contract-documents.ts";
@@ -230,11 +230,10 @@ const log: ContractCases = {
   "a row without actor and request has none": async (scene) => {
     await scene.push(scene.repository(), "blob", { origin: { cause: "import" } });
     const [change] = await scene.changes();
-    assert.deepEqual([change?.cause, change?.actor, change?.request], [
-      "import",
-      undefined,
-      undefined,
-    ]);
+    assert.deepEqual(
+      [change?.cause, change?.actor, change?.request],
+      ["import", undefined, undefined],
+    );
   },
 
   "a command whose row cannot be written leaves nothing at all": async (scene) => {
@@ -244,8 +243,6 @@ const log: ContractCases = {
       await assert.rejects(command());
       assert.deepEqual(await everything(scene), before);
     }
-    const upload = await scene.store.findUpload(scene.repository("a"), `${scene.id()}`);
-    assert.equal(upload, undefined);
   },
 
   "an upload whose commit fails can be committed again": async (scene) => {

@@ -1,7 +1,7 @@
 /** The contract of commits: an upload becomes a blob (invariants I1, I4). */
 import assert from "node:assert/strict";
-import { assertPromised, hourMs, type ContractCases } from "./contract-scene.ts";
 import type { BlobKey } from "../storage/blob-store.ts";
+import { assertPromised, hourMs, type ContractCases } from "./contract-scene.ts";
 
 const content: ContractCases = {
   "an upload becomes a blob of its repository": async (scene) => {

@@ -1,4 +1,4 @@
-/** The contract of a blob's deletion: a link of one repository is taken away (invariants I2, I4). */
+/** The contract of a blob's deletion: one repository's link is taken away (invariants I2, I4). */
 import assert from "node:assert/strict";
 import type { ContractCases } from "./contract-scene.ts";
 
@@ -60,12 +60,12 @@ const references: ContractCases = {
     for (const image of [both, other]) await scene.put(repository, image);
     const expected = {
       [config.digest]: [both.digest],
-      [layer.digest]: [both.digest, other.digest].sort(),
+      [layer.digest]: [both.digest, other.digest].toSorted(),
     };
     for (const { digest } of [config, layer]) {
       const done = await scene.deleteBlob(repository, digest);
       assert(done.outcome === "referenced");
-      assert.deepEqual([...done.manifests].sort(), expected[digest]);
+      assert.deepEqual([...done.manifests].toSorted(), expected[digest]);
       assert.equal(await scene.hasBlob(repository, digest), true);
     }
     await scene.deleteManifest(repository, both.digest);

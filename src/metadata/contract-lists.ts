@@ -138,8 +138,7 @@ const catalog: ContractCases = {
     );
     const [before, last] = all.slice(-2);
     assert(before !== undefined && last !== undefined);
-    const page = (after: string, limit: number) =>
-      scene.store.listRepositories({ after, limit });
+    const page = (after: string, limit: number) => scene.store.listRepositories({ after, limit });
     assert.deepEqual(await page(before, 1), { items: [last], more: false });
     assert.deepEqual(await page(last, 1), { items: [], more: false });
     assert.deepEqual(await page("", all.length), { items: all, more: false });

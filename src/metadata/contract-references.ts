@@ -1,6 +1,6 @@
 /** The contract of references: a manifest never refers to what is not there (invariant I2). */
 import assert from "node:assert/strict";
-import { type Digest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { CommandResult } from "./commands.ts";
 import type { ContractCases, PushedBlob } from "./contract-scene.ts";
 
@@ -8,11 +8,11 @@ import type { ContractCases, PushedBlob } from "./contract-scene.ts";
 function missing(done: CommandResult<"putManifest">): readonly Digest[] {
   assert(done.outcome === "missing", `the manifest is ${done.outcome}`);
   assert.equal(new Set(done.digests).size, done.digests.length);
-  return [...done.digests].sort();
+  return [...done.digests].toSorted();
 }
 
 function sorted(...contents: readonly { readonly digest: Digest }[]): readonly Digest[] {
-  return contents.map(({ digest }) => digest).sort();
+  return contents.map(({ digest }) => digest).toSorted();
 }
 
 const blobs: ContractCases = {
@@ -116,7 +116,7 @@ const children: ContractCases = {
     ] as const) {
       const done = await scene.deleteManifest(repository, child.digest);
       assert(done.outcome === "referenced");
-      assert.deepEqual([...done.manifests].sort(), parents);
+      assert.deepEqual([...done.manifests].toSorted(), parents);
     }
   },
 

@@ -21,7 +21,7 @@ async function digests(...[scene, subject, options]: Parameters<typeof list>) {
 }
 
 function sorted(documents: readonly Content[]): readonly Digest[] {
-  return documents.map(({ digest }) => digest).sort();
+  return documents.map(({ digest }) => digest).toSorted();
 }
 
 /** Indexes that refer to a subject. */
@@ -163,10 +163,16 @@ const filtering: ContractCases = {
 const paging: ContractCases = {
   "pages of every size give each referrer once, in digest order": async (scene) => {
     const subject = scene.index({ note: "subject" });
-    const expected = sorted(await referrers(scene, subject, Array.from({ length: 7 }, () => ({}))));
+    const expected = sorted(
+      await referrers(
+        scene,
+        subject,
+        Array.from({ length: 7 }, () => ({})),
+      ),
+    );
     for (let limit = 1; limit <= 8; limit += 1) {
       const found: Digest[] = [];
-      for (let more = true; more; ) {
+      for (let more = true; more;) {
         const page = await list(scene, subject, { limit, after: found.at(-1) ?? "" });
         found.push(...page.items.map(({ digest }) => digest));
         more = page.more;
@@ -193,7 +199,7 @@ const paging: ContractCases = {
     const expected = sorted(await referrers(scene, subject, parts));
     for (const bytesMax of [3000, 5000, 20_000]) {
       const found: Digest[] = [];
-      for (let more = true; more; ) {
+      for (let more = true; more;) {
         const page = await list(scene, subject, { bytesMax, after: found.at(-1) ?? "" });
         const sizes = page.items.map(descriptorBytes);
         let total = 0;

@@ -1,10 +1,11 @@
 /**
- * A scene: what one case of the contract suite plays in. The store is shared with other cases; the names and the
- * content that a scene makes are its own.
+ * A scene: what one case of the contract suite plays in. The store is shared with other cases;
+ * the names and the content that a scene makes are its own.
  */
 import assert from "node:assert/strict";
-import { type Digest, type DigestAlgorithm } from "../oci/digest.ts";
+import type { Digest, DigestAlgorithm } from "../oci/digest.ts";
 import { parseRepositoryName, parseTag, type RepositoryName, type Tag } from "../oci/names.ts";
+import type { ManifestReference } from "../oci/reference.ts";
 import type { BlobKey } from "../storage/blob-store.ts";
 import type { CommandInput, CommandResult } from "./commands.ts";
 import {
@@ -16,7 +17,6 @@ import {
   type IndexParts,
   type ManifestDocument,
 } from "./contract-documents.ts";
-import type { ManifestReference } from "../oci/reference.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 import type {
   BlobRecord,
@@ -32,7 +32,7 @@ export type ContractCases = Readonly<Record<string, (scene: Scene) => Promise<vo
 
 export const hourMs: number = 60 * 60 * 1000;
 
-/** A cause that no database may take: a command of this origin fails at its last write, the log's. */
+/** A cause that no database takes: a command of this origin fails at its last write, the log's. */
 export const brokenOrigin: Origin = { cause: null as unknown as ChangeCause };
 
 export interface PushedBlob extends Content {
@@ -293,7 +293,7 @@ export class Scene {
   /** This scene's changes, oldest first. */
   async changes(store: MetadataStore = this.store): Promise<readonly ChangeRecord[]> {
     const all: ChangeRecord[] = [];
-    for (let after = 0; ; ) {
+    for (let after = 0; ;) {
       const page = await store.listChanges({ after, limit: 1000 });
       all.push(...page);
       const last = page.at(-1);

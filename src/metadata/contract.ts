@@ -1,5 +1,5 @@
 /**
- * The contract suite of `MetadataStore`: what every adapter promises, as tests. An adapter's own test is
+ * The contract suite of `MetadataStore`: what every adapter promises, as tests. An adapter's test:
  *
  *     await metadataStoreContract("my store", async () => openMyStore());
  */
@@ -15,8 +15,8 @@ import { putManifestCases } from "./contract-put-manifest.ts";
 import { referenceCases } from "./contract-references.ts";
 import { referrerCases } from "./contract-referrers.ts";
 import { Scene, type ContractCases } from "./contract-scene.ts";
-import { uploadCases } from "./contract-uploads.ts";
 import { upkeepCases } from "./contract-upkeep.ts";
+import { uploadCases } from "./contract-uploads.ts";
 import type { MetadataStore } from "./metadata-store.ts";
 
 const groups: Readonly<Record<string, ContractCases>> = {
@@ -36,7 +36,7 @@ const groups: Readonly<Record<string, ContractCases>> = {
 };
 
 export interface ContractOptions {
-  /** A second store on the database that was opened before: another process, as far as it can tell. */
+  /** A second store on the database that was opened: another process, as far as it can tell. */
   readonly openSecond?: () => Promise<MetadataStore>;
 }
 
@@ -57,15 +57,14 @@ export async function metadataStoreContract(
     after(async () => {
       for (const store of stores.toReversed()) await store.close();
     });
-    let scenes = 0;
     for (const [group, cases] of Object.entries(groups)) {
       describe(group, () => {
-        for (const [title, run] of Object.entries(cases)) {
+        for (const [number, [title, run]] of Object.entries(cases).entries()) {
+          const scene = `${group.replaceAll(" ", "-")}-${number}`;
           test(title, async () => {
-            scenes += 1;
             const [store, other] = stores;
             if (store === undefined) throw new Error("the store was not opened");
-            await run(new Scene(`scene-${scenes}`, store, other));
+            await run(new Scene(scene, store, other));
           });
         }
       });

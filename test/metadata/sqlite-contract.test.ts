@@ -12,5 +12,3 @@ const file = { path: join(folder, "metadata.db") };
 await metadataStoreContract("SQLite in a file", () => openSqliteStore(file), {
   openSecond: () => openSqliteStore(file),
 });
-
-await metadataStoreContract("SQLite in memory", () => openSqliteStore({ path: ":memory:" }));

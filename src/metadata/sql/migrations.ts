@@ -55,7 +55,7 @@ function firstSchema(types: SqlDialect["types"]): readonly string[] {
     `create table tag_history (
        id ${id}, repository ${integer} not null references repositories (id), name ${text} not null,
        digest ${text} not null, from_at ${integer} not null, until_at ${integer})`,
-    `create index tag_history_name on tag_history (repository, name, from_at)`,
+    `create index tag_history_name on tag_history (repository, name, id)`,
     ...logTables(types),
   ];
 }

@@ -4,15 +4,25 @@ import type { CommandContext } from "./context.ts";
 import { first, run, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 
+/** Only the newest entry of a tag is open: the others, of which there may be very many, are not looked at. */
+const closeNewest = statement((db, place: { repository: number; name: string; now: number }) =>
+  db
+    .updateTable("tag_history")
+    .set({ until_at: place.now })
+    .where("id", "=", (from) =>
+      from
+        .selectFrom("tag_history")
+        .select("id")
+        .where("repository", "=", place.repository)
+        .where("name", "=", place.name)
+        .orderBy("id", "desc")
+        .limit(1),
+    )
+    .where("until_at", "is", null),
+);
+
 function* closeHistory(ctx: CommandContext, repository: number, name: string): Plan<void> {
-  yield* run(
-    ctx.db
-      .updateTable("tag_history")
-      .set({ until_at: ctx.now })
-      .where("repository", "=", repository)
-      .where("name", "=", name)
-      .where("until_at", "is", null),
-  );
+  yield* run(closeNewest(ctx, { repository, name, now: ctx.now }));
 }
 
 const tagged = statement((db, place: { repository: number; name: string }) =>

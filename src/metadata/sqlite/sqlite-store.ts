@@ -45,7 +45,12 @@ export async function openSqliteStore(options: {
   await prepareFolder(dirname(path));
   const writer = new ThreadWriter(path);
   const reads = await writer.ready;
-  return new SqliteStore(new Connection(path, { readOnly: true }), reads, writer);
+  try {
+    return new SqliteStore(new Connection(path, { readOnly: true }), reads, writer);
+  } catch (error) {
+    await writer.close();
+    throw error;
+  }
 }
 
 /** Makes the folder, and its entry durable: a database that a power cut takes away was never opened. */
