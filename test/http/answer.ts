@@ -45,7 +45,8 @@ export class Answer {
 
   toString(): string {
     const lines = this.lines.map(([name, value]) => `${name}: ${value}`);
-    return [this.status, ...lines, "", this.text().slice(0, 1000)].join("\n");
+    const start = new TextDecoder().decode(this.bytes.subarray(0, 1000));
+    return [this.status, ...lines, "", start].join("\n");
   }
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { before, it } from "node:test";
 import { expectAnswer, expectError, type Answer } from "./answer.ts";
 import { content, noise } from "./content.ts";
-import { describeRegistry, type Given } from "./matrix.ts";
+import { describeEverywhere, type Given } from "./matrix.ts";
 import { pushBlob } from "./pushing.ts";
 
 const size = 5000;
@@ -172,4 +172,4 @@ function tests(given: Given): void {
   });
 }
 
-describeRegistry("A range of a blob", tests);
+describeEverywhere("A range of a blob", tests);

@@ -59,8 +59,7 @@ function tests(given: Given): void {
     const headers = ["Transfer-Encoding: chunked"];
     connection.write(requestText(`PATCH ${pathOf(location)}`, headers));
     connection.write(`${(150_000).toString(16)}\r\n`);
-    connection.write(blob.bytes.slice(0, 100_000));
-    await receivedAtLast(given, location).catch(() => 0);
+    await connection.writeUntilRefused(blob.bytes.slice(0, 100_000), 100_000);
     connection.reset();
     let at = await client.get(location);
     for (let tries = 0; ; tries += 1) {
@@ -76,7 +75,7 @@ function tests(given: Given): void {
   });
 }
 
-describeRegistry("A broken upload", tests, { sockets: true });
+describeRegistry("A broken upload", tests, { sockets: true, crossed: true });
 
 describeRegistry(
   "Asking before sending",

@@ -45,8 +45,8 @@ const kinds: readonly (readonly [Carrier, Storage])[] = [
 export interface SuiteOptions extends TestedOptions {
   /** Only over a socket: what is tested has no meaning in process. */
   readonly sockets?: boolean;
-  /** Much work: each carrier and each store once. */
-  readonly heavy?: boolean;
+  /** Every carrier with every store, where bytes go through both; else each of them once. */
+  readonly crossed?: boolean;
 }
 
 export function describeRegistry(
@@ -54,13 +54,13 @@ export function describeRegistry(
   suite: (given: Given) => void,
   options: SuiteOptions = {},
 ): void {
-  const { sockets = false, heavy = false, ...tested } = options;
+  const { crossed = false, sockets = false, ...tested } = options;
   // The kinds run at once, since some of them mostly wait for the disk.
   describe(title, { concurrency: kinds.length }, () => {
     for (const [carrier, storage] of kinds) {
       const isSocket = carrier === "over a socket";
       if (sockets && !isSocket) continue;
-      if (heavy && isSocket !== (storage === "in a folder")) continue;
+      if (!crossed && isSocket !== (storage === "in a folder")) continue;
       describe(`${carrier}, ${storage}`, { concurrency: 1 }, () => {
         const given = new Suite(carrier, storage);
         before(() => given.open(tested));
@@ -69,6 +69,11 @@ export function describeRegistry(
       });
     }
   });
+}
+
+/** For what moves bytes: every carrier with every store. */
+export function describeEverywhere(title: string, suite: (given: Given) => void): void {
+  describeRegistry(title, suite, { crossed: true });
 }
 
 class Suite implements Given {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { expectAnswer, expectError, type Answer } from "./answer.ts";
 import { algorithms, content, digestOf, noise, type Content } from "./content.ts";
-import { describeRegistry } from "./matrix.ts";
+import { describeEverywhere, describeRegistry } from "./matrix.ts";
 import { pushBlob } from "./pushing.ts";
 
 const absent = digestOf(noise(10, "absent"));
@@ -19,7 +19,7 @@ function expectBlobAnswer(answer: Answer, blob: Content): void {
   });
 }
 
-describeRegistry("Pulling a blob (end-2)", (given) => {
+describeEverywhere("Pulling a blob (end-2)", (given) => {
   it("gives the bytes that were pushed, few or many", async () => {
     const { client } = given;
     const repository = given.repository();

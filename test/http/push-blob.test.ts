@@ -4,7 +4,7 @@ import { it } from "node:test";
 import { expectAnswer, expectError, type Answer } from "./answer.ts";
 import { streamOf } from "./client.ts";
 import { algorithms, content, digestOf, noise } from "./content.ts";
-import { describeRegistry } from "./matrix.ts";
+import { describeEverywhere } from "./matrix.ts";
 import { beginUpload, ending, expectBlob, expectNoBlob } from "./pushing.ts";
 
 const wrong = digestOf(noise(10, "something else"));
@@ -23,7 +23,7 @@ function pieces(bytes: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayB
   return Array.from({ length: count }, (_, index) => bytes.slice(index * size, (index + 1) * size));
 }
 
-describeRegistry("A blob in one POST (end-4b)", (given) => {
+describeEverywhere("A blob in one POST (end-4b)", (given) => {
   it("is there, under any algorithm's digest", async () => {
     const { client } = given;
     const repository = given.repository();
@@ -67,7 +67,7 @@ describeRegistry("A blob in one POST (end-4b)", (given) => {
   });
 });
 
-describeRegistry("A blob in POST and PUT (end-4a, end-6)", (given) => {
+describeEverywhere("A blob in POST and PUT (end-4a, end-6)", (given) => {
   it("begins with a session: its URL, its id, nothing received", async () => {
     const { client } = given;
     const repository = given.repository();
@@ -179,7 +179,7 @@ describeRegistry("A blob in POST and PUT (end-4a, end-6)", (given) => {
   });
 });
 
-describeRegistry("A blob under another algorithm's digest (end-4c)", (given) => {
+describeEverywhere("A blob under another algorithm's digest (end-4c)", (given) => {
   it("is there, announced or not, in one piece", async () => {
     const { client } = given;
     for (const algorithm of algorithms) {

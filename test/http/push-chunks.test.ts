@@ -4,7 +4,7 @@ import { it } from "node:test";
 import { expectAnswer, expectError, type Answer } from "./answer.ts";
 import { streamOf, type Client } from "./client.ts";
 import { content, digestOf, noise } from "./content.ts";
-import { describeRegistry } from "./matrix.ts";
+import { describeEverywhere, describeRegistry } from "./matrix.ts";
 import { beginUpload, ending, expectBlob, expectNoBlob } from "./pushing.ts";
 
 const octets = { "Content-Type": "application/octet-stream" };
@@ -32,7 +32,7 @@ async function begun(
   return expectProgress(answer, 202, bytes.byteLength);
 }
 
-describeRegistry("A blob in chunks (end-5)", (given) => {
+describeEverywhere("A blob in chunks (end-5)", (given) => {
   it("is there after one streamed PATCH and a PUT without a body", async () => {
     const { client } = given;
     const repository = given.repository();
@@ -110,7 +110,7 @@ describeRegistry("A blob in chunks (end-5)", (given) => {
   });
 });
 
-describeRegistry("A chunk out of order", (given) => {
+describeEverywhere("A chunk out of order", (given) => {
   it("is 416 with where to go on: gaps, overlaps, a chunk sent twice", async () => {
     const { client } = given;
     const repository = given.repository();

@@ -264,7 +264,7 @@ describeRegistry("A manifest's subject", (given) => {
   });
 });
 
-describeRegistry("A large manifest", largeManifest, { heavy: true });
+describeRegistry("A large manifest", largeManifest);
 
 function largeManifest(given: Given): void {
   const padded = (size: number) => {

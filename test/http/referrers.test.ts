@@ -219,7 +219,7 @@ async function pushAll(
   await Promise.all(Array.from({ length: 16 }, worker));
 }
 
-describeRegistry("Many referrers", manyReferrers, { heavy: true });
+describeRegistry("Many referrers", manyReferrers);
 
 function manyReferrers(given: Given): void {
   it("come in pages of a thousand, each linked to the next, and filtered alike", async () => {

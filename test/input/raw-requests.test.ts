@@ -55,6 +55,16 @@ describe("A request target", () => {
     await expectAlive(target);
   });
 
+  it("that is refused has a request id, as any other has", async () => {
+    for (const raw of ["/v2//", "/v2/%2e%2e/", "*"]) {
+      const connection = await target.connect();
+      connection.write(requestText(`GET ${raw}`));
+      const answer = await connection.expectAnswer();
+      assert.match(answer.required("x-request-id"), /^[A-Za-z0-9_.:-]{1,64}$/);
+      connection.destroy();
+    }
+  });
+
   it("may be absolute, and then its host is the one that counts", async () => {
     const connection = await target.connect();
     for (const authority of ["http://other.example:5000", "HTTPS://other.example:5000"]) {
@@ -136,6 +146,21 @@ describe("A malformed request", () => {
       expectRefused(await connection.expectAnswer(), what);
       connection.destroy();
     }
+    await expectAlive(target);
+  });
+
+  it("does not come from sending many good ones ahead", async () => {
+    const connection = await target.connect();
+    connection.write(requestText("GET /v2/").repeat(60));
+    for (let count = 0; count < 60; count += 1) {
+      expectAnswer(await connection.expectAnswer(), 200);
+    }
+    connection.destroy();
+    const greedy = await target.connect();
+    greedy.write(requestText("GET /v2/").repeat(5000));
+    greedy.end();
+    await expectSaneUntilEnd(greedy, "5000 requests at once");
+    greedy.destroy();
     await expectAlive(target);
   });
 

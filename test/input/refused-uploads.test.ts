@@ -52,7 +52,7 @@ describe("A gigabyte that nobody wants", () => {
   let target: Target;
 
   before(async () => {
-    target = await startTarget({ lingerMs: 200 });
+    target = await startTarget({ lingerMs: 50 });
   });
   after(() => target.close());
 
