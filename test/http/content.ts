@@ -34,8 +34,8 @@ export interface Image extends Content {
   readonly blobs: readonly Content[];
 }
 
-export const layerType = "application/vnd.oci.image.layer.v1.tar";
-export const configType = "application/vnd.oci.image.config.v1+json";
+const layerType = "application/vnd.oci.image.layer.v1.tar";
+const configType = "application/vnd.oci.image.config.v1+json";
 const dockerLayerType = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 const dockerConfigType = "application/vnd.docker.container.image.v1+json";
 
