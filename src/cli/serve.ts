@@ -1,6 +1,7 @@
 /** `longshore serve`: from a config file to a running registry, and back down. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { compose, type ComposedRegistry } from "../app.ts";
 import { builtInConfig, type Config } from "../config/config.ts";
 import { ConfigError, parseDistributionYaml } from "../config/distribution-yaml.ts";
@@ -21,6 +22,7 @@ export async function runServe(file: string | undefined): Promise<void> {
   const accessLog = config.log.accessLog ? createAccessLog(Date.now) : undefined;
   const metrics = new Metrics();
   const registry = await composeFrom(config, { logger, accessLog, metrics });
+  await warnOfForeignContent(config, registry, logger);
   const server = await listen(config, registry, logger);
   const debug =
     config.debug === undefined ? undefined : await serveDebug(config.debug, { metrics, logger });
@@ -69,6 +71,22 @@ function composeFrom(
     observe: createRequestObserver(sinks),
     report: (problem, error) => sinks.logger.error({ err: error }, problem),
   });
+}
+
+/** Blobs stay where Distribution keeps them, but what its links and tags mean is not read yet. */
+async function warnOfForeignContent(
+  { storage }: Config,
+  { metadata }: ComposedRegistry,
+  logger: Logger,
+): Promise<void> {
+  if (storage.kind !== "filesystem") return;
+  if (!existsSync(join(storage.root, "docker", "registry", "v2", "repositories"))) return;
+  const { items } = await metadata.listRepositories({ after: "", limit: 1 });
+  if (items.length > 0) return;
+  logger.warn(
+    `${resolve(storage.root)} holds a registry of CNCF Distribution: this version cannot import it, ` +
+      "so its images are not visible here; nothing of it is changed",
+  );
 }
 
 function listen(
