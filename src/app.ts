@@ -18,7 +18,9 @@ import { createMemoryStore } from "./storage/memory.ts";
 export interface ComposeOptions {
   /** A folder on this machine, or nothing but memory. */
   readonly storage: { readonly root: string } | "memory";
-  /** The database's file. By default it lies in the storage's root; with memory it is in memory too. */
+  /**
+   * The database's file. By default it lies in the storage's root; with memory it is in memory too.
+   */
   readonly metadataPath?: string | undefined;
   readonly settings?: Partial<RegistrySettings>;
   readonly http?: Partial<HttpSettings>;

@@ -1,13 +1,13 @@
 #!/usr/bin/env node
 /**
- * The command line's first lines: they must run on any Node, say so on one that is too old, and set up what cannot be set
- * up later.
+ * The command line's first lines: they must run on any Node, say so on one that is too old, and set
+ * up what cannot be set up later.
  */
 const nodeMajorMin = 26;
 
 /**
- * Threads of libuv's pool. They wait for disks: with the default of four, four slow syncs would hold up every
- * read of a blob.
+ * Threads of libuv's pool. They wait for disks: with the default of four, four slow syncs would
+ * hold up every read of a blob.
  */
 const threadPoolSize = "16";
 

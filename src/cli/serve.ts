@@ -107,7 +107,8 @@ function listen(
 /** What somebody who has just started it wants to know. */
 async function greeting(config: Config, server: RunningServer): Promise<string> {
   const { storage } = config;
-  const data = storage.kind === "memory" ? "memory only: gone when it stops" : resolve(storage.root);
+  const data =
+    storage.kind === "memory" ? "memory only: gone when it stops" : resolve(storage.root);
   const address = server.url.replace(/^https?:\/\//, "");
   return [
     `Longshore ${await packageVersion()}`,

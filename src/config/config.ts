@@ -1,4 +1,6 @@
-/** What Longshore can be told, in its own terms. `distribution-yaml.ts` makes it of a config file. */
+/**
+ * What Longshore can be told, in its own terms. `distribution-yaml.ts` makes it of a config file.
+ */
 import type { HttpSettings } from "../http/settings.ts";
 
 export type LogLevel = "error" | "warn" | "info" | "debug";
@@ -17,8 +19,12 @@ export interface Config {
     readonly accessLog: boolean;
     readonly fields: Readonly<Record<string, string>>;
   };
-  readonly storage: { readonly kind: "filesystem"; readonly root: string } | { readonly kind: "memory" };
-  /** The database's file; by default in the storage's root, or in memory with the memory storage. */
+  readonly storage:
+    | { readonly kind: "filesystem"; readonly root: string }
+    | { readonly kind: "memory" };
+  /**
+   * The database's file; by default in the storage's root, or in memory with the memory storage.
+   */
   readonly metadataPath: string | undefined;
   readonly deleteEnabled: boolean;
   readonly deleteReferenced: "deny" | "allow";

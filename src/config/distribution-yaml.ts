@@ -1,7 +1,7 @@
 /**
- * Distribution's config.yml, as far as Longshore has what it configures. A key that it knows and that decides about
- * access, storage or TLS is refused while Longshore cannot honour it: a registry that silently ignores
- * `auth` would be open. Everything else that has no effect is a warning.
+ * Distribution's config.yml, as far as Longshore has what it configures. A key that it knows and
+ * that decides about access, storage or TLS is refused while Longshore cannot honour it: a registry
+ * that silently ignores `auth` would be open. Everything else that has no effect is a warning.
  */
 import { isMap, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
@@ -88,13 +88,18 @@ const fileSchema = z.looseObject({
     (value) => (typeof value === "string" ? { [value]: {} } : value),
     storageSection,
   ),
-  metadata: section({ sqlite: section({ path: z.string().min(1).optional() }).optional() }).optional(),
+  metadata: section({
+    sqlite: section({ path: z.string().min(1).optional() }).optional(),
+  }).optional(),
   http: httpSection.optional(),
 });
 
 type ConfigFile = z.output<typeof fileSchema>;
 
-/** Paths which Longshore has to refuse, since ignoring them would change who may do what, or where bytes lie. */
+/**
+ * Paths which Longshore has to refuse, since ignoring them would change who may do what, or where
+ * bytes lie.
+ */
 const refused: readonly (readonly [path: string, reason: string])[] = [
   ["auth", "access control is not in this version: remove it only if everybody may do everything"],
   ["proxy", "pull-through caches are not in this version"],
@@ -184,9 +189,12 @@ function storageOf(storage: ConfigFile["storage"]): Config["storage"] {
   const drivers = Object.keys(storage).filter((key) => !storageOptions.has(key));
   const [driver, second] = drivers;
   if (driver === undefined) throw new ConfigError("storage: names no driver, such as filesystem");
-  if (second !== undefined) throw new ConfigError(`storage: names two drivers, ${driver} and ${second}`);
+  if (second !== undefined)
+    throw new ConfigError(`storage: names two drivers, ${driver} and ${second}`);
   if (!knownDrivers.includes(driver)) {
-    throw new ConfigError(`storage.${driver}: not in this version; there are ${knownDrivers.join(", ")}`);
+    throw new ConfigError(
+      `storage.${driver}: not in this version; there are ${knownDrivers.join(", ")}`,
+    );
   }
   if (driver === "inmemory") return { kind: "memory" };
   return { kind: "filesystem", root: storage.filesystem?.rootdirectory ?? "/var/lib/registry" };

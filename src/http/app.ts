@@ -1,6 +1,6 @@
 /**
- * The app: every request gets an answer, in the protocol's form. Request id, route, handler, errors,
- * common headers, and a word to whoever observes.
+ * The app: every request gets an answer, in the protocol's form. Request id, route, handler,
+ * errors, common headers, and a word to whoever observes.
  */
 import { OciError } from "../oci/errors.ts";
 import type { Registry } from "../registry/registry.ts";
@@ -119,7 +119,10 @@ function notFound(): OciError {
   return new OciError("NAME_UNKNOWN", { message: "no such endpoint" });
 }
 
-/** A client's or proxy's own id is taken over, so that one search finds both logs, if it is harmless. */
+/**
+ * A client's or proxy's own id is taken over, so that one search finds both logs, if it is
+ * harmless.
+ */
 function readRequestId(request: IncomingRequest): string | undefined {
   const id = request.headers.get("x-request-id");
   return id !== null && /^[A-Za-z0-9_.:-]{1,64}$/.test(id) ? id : undefined;

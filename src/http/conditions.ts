@@ -1,4 +1,7 @@
-/** Conditional requests on content that never changes: its digest is its entity tag. RFC 9110 section 13. */
+/**
+ * Conditional requests on content that never changes: its digest is its entity tag. RFC 9110
+ * section 13.
+ */
 import type { Digest } from "../oci/digest.ts";
 import type { RequestContext } from "./request-context.ts";
 
@@ -6,7 +9,10 @@ export function entityTag(digest: Digest): string {
   return `"${digest}"`;
 }
 
-/** Whether the client has it already. Distribution's clients send the digest with and without quotes. */
+/**
+ * Whether the client has it already. Distribution's clients send the digest with and without
+ * quotes.
+ */
 export function isNotModified(ctx: RequestContext, digest: Digest): boolean {
   const header = ctx.header("if-none-match");
   return header !== undefined && names(header, digest, "weak");
@@ -18,7 +24,10 @@ export function isPreconditionFailed(ctx: RequestContext, digest: Digest): boole
   return header !== undefined && !names(header, digest, "strong");
 }
 
-/** Whether a Range still counts: not when If-Range names other content. Dates never match: nothing has one. */
+/**
+ * Whether a Range still counts: not when If-Range names other content. Dates never match: nothing
+ * has one.
+ */
 export function isRangeWanted(ctx: RequestContext, digest: Digest): boolean {
   const header = ctx.header("if-range");
   return header === undefined || header.trim() === entityTag(digest);

@@ -1,9 +1,10 @@
 /**
- * What crosses the border between the app and whatever carries HTTP: a request as the app reads it, and an answer.
+ * What crosses the border between the app and whatever carries HTTP: a request as the app reads it,
+ * and an answer.
  *
- * A standard `Request` is an `IncomingRequest`; `toResponse` makes a standard `Response` of an answer. `node/`
- * skips both, since building them costs more than the rest of a manifest's GET (measured: 25 us for
- * `new Response(bytes, { headers })`).
+ * A standard `Request` is an `IncomingRequest`; `toResponse` makes a standard `Response` of an
+ * answer. `node/` skips both, since building them costs more than the rest of a manifest's GET
+ * (measured: 25 us for `new Response(bytes, { headers })`).
  */
 
 /** The part of a standard `Request` that the app relies on. */
@@ -19,7 +20,11 @@ export interface IncomingRequest {
   readonly remoteAddress?: string;
 }
 
-export type AnswerBody = Uint8Array<ArrayBuffer> | string | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+export type AnswerBody =
+  | Uint8Array<ArrayBuffer>
+  | string
+  | ReadableStream<Uint8Array<ArrayBuffer>>
+  | null;
 
 /** An answer: repeated headers are separate entries, and stay separate lines. */
 export interface Answer {

@@ -1,6 +1,6 @@
 /**
- * Several ranges in one answer (RFC 9110 section 14.6), as snapshotters ask for that pull lazily. Parts
- * are opened one after another, so that a request for many ranges holds one file open.
+ * Several ranges in one answer (RFC 9110 section 14.6), as snapshotters ask for that pull lazily.
+ * Parts are opened one after another, so that a request for many ranges holds one file open.
  */
 import type { ByteSpan } from "../oci/range.ts";
 import type { OpenedBlob } from "../registry/registry.ts";

@@ -20,7 +20,10 @@ export function pageSizeInvalid(n: string | number): OciError {
   });
 }
 
-/** A `Link` header to the page after `last`. Relative, and without any other parameter, as clients know it. */
+/**
+ * A `Link` header to the page after `last`. Relative, and without any other parameter, as clients
+ * know it.
+ */
 export function nextPage(
   ctx: RequestContext,
   path: string,

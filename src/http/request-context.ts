@@ -1,4 +1,7 @@
-/** One request on its way through a handler: what it asks for, parsed, and the URLs that an answer may name. */
+/**
+ * One request on its way through a handler: what it asks for, parsed, and the URLs that an answer
+ * may name.
+ */
 import { looksLikeDigest, parseDigest, type Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/errors.ts";
 import { parseRepositoryName, type RepositoryName } from "../oci/names.ts";
@@ -106,8 +109,9 @@ export class RequestContext {
   }
 
   /**
-   * Where an upload goes on. Many scripts append `&digest=` to what they were given, so there is always a query;
-   * it says where the upload stood, so that a request that was sent twice is not appended twice.
+   * Where an upload goes on. Many scripts append `&digest=` to what they were given, so there is
+   * always a query; it says where the upload stood, so that a request that was sent twice is not
+   * appended twice.
    */
   uploadUrl(upload: { readonly id: string; readonly offset: number }): string {
     return this.url(`${this.route.name}/blobs/uploads/${upload.id}?_state=${upload.offset}`);

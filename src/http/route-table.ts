@@ -1,6 +1,6 @@
 /**
- * Which endpoint a path means. Names have slashes in them, so the fixed words are looked for from the end: a
- * repository may be called `a/manifests/b`. spec: endpoints.
+ * Which endpoint a path means. Names have slashes in them, so the fixed words are looked for from
+ * the end: a repository may be called `a/manifests/b`. spec: endpoints.
  */
 
 export type RouteName =
@@ -37,7 +37,9 @@ const fixedRoutes: ReadonlyMap<string, RouteName> = new Map([
   ["_oci/ext/discover", "discover"],
 ]);
 
-/** Endings without a parameter of their own. Upload begins are sent with and without the last slash. */
+/**
+ * Endings without a parameter of their own. Upload begins are sent with and without the last slash.
+ */
 const endings: readonly (readonly [ending: string, route: RouteName])[] = [
   ["/tags/list", "tags"],
   ["/_oci/ext/discover", "discover"],

@@ -1,6 +1,6 @@
 /**
- * The part of a URL before `/v2/`: the configured host, else what the proxy in front says, else the request's own Host.
- * Wrong here means that a client's next request goes nowhere.
+ * The part of a URL before `/v2/`: the configured host, else what the proxy in front says, else the
+ * request's own Host. Wrong here means that a client's next request goes nowhere.
  */
 import type { IncomingRequest } from "./exchange.ts";
 import type { HttpSettings } from "./settings.ts";
@@ -39,11 +39,17 @@ function firstOf(header: string | null): string | undefined {
 }
 
 /** The first element of a Forwarded header (RFC 7239). */
-function parseForwarded(header: string | null): { readonly proto?: string; readonly host?: string } {
+function parseForwarded(header: string | null): {
+  readonly proto?: string;
+  readonly host?: string;
+} {
   const found: { proto?: string; host?: string } = {};
   for (const pair of (firstOf(header) ?? "").split(";")) {
     const [name, ...rest] = pair.split("=");
-    const value = rest.join("=").trim().replace(/^"(.*)"$/, "$1");
+    const value = rest
+      .join("=")
+      .trim()
+      .replace(/^"(.*)"$/, "$1");
     const key = name?.trim().toLowerCase();
     if (key === "proto") found.proto = value;
     if (key === "host") found.host = value;

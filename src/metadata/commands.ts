@@ -1,6 +1,7 @@
 /**
- * The write side of port 2: each command is one atomic transaction, which also writes what it changed to the
- * change log (invariant I7). Commands and results are plain data: they cross threads.
+ * The write side of port 2: each command is one atomic transaction, which also writes what it
+ * changed to the change log (invariant I7). Commands and results are plain data: they cross
+ * threads.
  *
  * An outcome that the caller has to handle is a value (`outcome`), never an exception; an
  * exception means that nothing was written.
@@ -14,14 +15,19 @@ import type { BlobRecord, Origin, UploadRecord } from "./records.ts";
 /** What an append left in the store. */
 export interface UploadAppended {
   readonly offset: number;
-  /** Digests of the first `offset` bytes, which must be durable; none when nobody hashed them all. */
+  /**
+   * Digests of the first `offset` bytes, which must be durable; none when nobody hashed them all.
+   */
   readonly digestsSoFar: readonly Digest[];
   readonly state: string;
 }
 
 /** Every command's input and result, by name. */
 export interface Commands {
-  /** Begins an upload, and its repository if need be. With `writer` the creator holds the lease at once. */
+  /**
+   * Begins an upload, and its repository if need be. With `writer` the creator holds the lease at
+   * once.
+   */
   createUpload: {
     input: {
       readonly repository: RepositoryName;
@@ -35,9 +41,9 @@ export interface Commands {
   };
 
   /**
-   * Takes the lease to write to an upload (invariant I6). Refused while another writer's lease runs. The
-   * epoch that it returns is the only one whose later writes count. `previousWriter` held the lease until it
-   * ran out: it may be alive, so its successor must not write where it writes.
+   * Takes the lease to write to an upload (invariant I6). Refused while another writer's lease
+   * runs. The epoch that it returns is the only one whose later writes count. `previousWriter` held
+   * the lease until it ran out: it may be alive, so its successor must not write where it writes.
    */
   acquireUpload: {
     input: {
@@ -74,8 +80,9 @@ export interface Commands {
   };
 
   /**
-   * Turns an upload whose bytes lie under `key` into a blob of its repository. An existing row of that content is
-   * revived if it was being collected or was missing. `key` in the result is where the content is to be read from.
+   * Turns an upload whose bytes lie under `key` into a blob of its repository. An existing row of
+   * that content is revived if it was being collected or was missing. `key` in the result is where
+   * the content is to be read from.
    */
   commitUpload: {
     input: {
@@ -106,7 +113,9 @@ export interface Commands {
       | { readonly outcome: "mounted"; readonly blob: BlobRecord };
   };
 
-  /** Takes a blob's link away. Refused while a manifest of the repository uses it, unless `force`. */
+  /**
+   * Takes a blob's link away. Refused while a manifest of the repository uses it, unless `force`.
+   */
   deleteBlob: {
     input: {
       readonly repository: RepositoryName;
@@ -120,15 +129,17 @@ export interface Commands {
       | { readonly outcome: "referenced"; readonly manifests: readonly Digest[] };
   };
 
-  /** A reader found a live row without bytes: `missing` from now on, until somebody pushes it again. */
+  /**
+   * A reader found a live row without bytes: `missing` from now on, until somebody pushes it again.
+   */
   markBlobMissing: {
     input: { readonly blobId: number };
     result: { readonly outcome: "marked" | "unchanged" };
   };
 
   /**
-   * Stores a manifest with its edges, its subject and its tags. Each reference with `required` must be there in the
-   * repository, checked inside the transaction (invariant I2).
+   * Stores a manifest with its edges, its subject and its tags. Each reference with `required` must
+   * be there in the repository, checked inside the transaction (invariant I2).
    */
   putManifest: {
     input: {
@@ -147,7 +158,10 @@ export interface Commands {
       | { readonly outcome: "missing"; readonly digests: readonly Digest[] };
   };
 
-  /** Deletes a manifest and every tag on it, in one step. Refused while an index uses it, unless `force`. */
+  /**
+   * Deletes a manifest and every tag on it, in one step. Refused while an index uses it, unless
+   * `force`.
+   */
   deleteManifest: {
     input: {
       readonly repository: RepositoryName;
@@ -181,7 +195,10 @@ export interface Commands {
     result: { readonly outcome: "touched" | "unknown" };
   };
 
-  /** The collector's first step: `live` becomes `deleting` under this claim, if nothing links the blob any more. */
+  /**
+   * The collector's first step: `live` becomes `deleting` under this claim, if nothing links the
+   * blob any more.
+   */
   claimBlob: {
     input: { readonly digest: Digest; readonly claim: string };
     result:

@@ -1,11 +1,13 @@
 /**
- * Port 2: meaning. Which repositories, tags, manifests, blobs and uploads there are, and what changed.
+ * Port 2: meaning. Which repositories, tags, manifests, blobs and uploads there are, and what
+ * changed.
  *
  * - A read is one statement on a consistent snapshot; lists are pages by key, in byte order.
  * - A write is a command: one atomic, durable transaction (`commands.ts`). Uploads' own progress
- *   (`createUpload`, `acquireUpload`, `saveUpload`, `deleteUpload`) survives a crash of the process; after a
- *   power cut an upload may be unknown or further back, never ahead of its bytes.
- * - A finished command is visible to every read that begins after it, in this process and in others.
+ *   (`createUpload`, `acquireUpload`, `saveUpload`, `deleteUpload`) survives a crash of the
+ *   process; after a power cut an upload may be unknown or further back, never ahead of its bytes.
+ * - A finished command is visible to every read that begins after it, in this process and in
+ *   others.
  * - Absent is `undefined`; a failing database throws.
  */
 import type { Digest } from "../oci/digest.ts";
@@ -51,7 +53,9 @@ export interface MetadataStore {
     readonly limit: number;
   }): Promise<Page<RepositoryName>>;
 
-  /** Manifests whose subject is `subject`, in digest order; of one artifact type where it is given. */
+  /**
+   * Manifests whose subject is `subject`, in digest order; of one artifact type where it is given.
+   */
   listReferrers(
     repository: RepositoryName,
     subject: Digest,

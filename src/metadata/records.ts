@@ -11,7 +11,9 @@ export interface ManifestRecord {
   readonly mediaType: string;
   /** Bytes. */
   readonly size: number;
-  /** Until when it is promised to stay although nothing uses it; ms UTC, `undefined` while in use. */
+  /**
+   * Until when it is promised to stay although nothing uses it; ms UTC, `undefined` while in use.
+   */
   readonly reviewAfter: number | undefined;
   /** The manifest's exact bytes; only where they were asked for. */
   readonly bytes: Uint8Array<ArrayBuffer> | undefined;
@@ -38,7 +40,10 @@ export interface UploadRecord {
   readonly offset: number;
   /** The algorithm announced with `digest-algorithm`; sha256 is computed beside it in any case. */
   readonly algorithm: string;
-  /** Digests of the first `offset` bytes, one for each algorithm, or none when they have to be read again. */
+  /**
+   * Digests of the first `offset` bytes, one for each algorithm, or none when they have to be read
+   * again.
+   */
   readonly digestsSoFar: readonly Digest[];
   /** The blob store's own state. */
   readonly state: string;
@@ -97,7 +102,9 @@ export interface ReferenceRecord {
   readonly size: number;
 }
 
-/** A row of the change log: self-contained, so that a reader needs no other table (invariant I7). */
+/**
+ * A row of the change log: self-contained, so that a reader needs no other table (invariant I7).
+ */
 export interface ChangeRecord {
   readonly seq: number;
   readonly position: number;

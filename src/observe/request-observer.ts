@@ -1,4 +1,7 @@
-/** What is said about each request: a line in the access log, its metrics, and a word in the log where it matters. */
+/**
+ * What is said about each request: a line in the access log, its metrics, and a word in the log
+ * where it matters.
+ */
 import type { AccessLog } from "./access-log.ts";
 import type { Logger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
@@ -43,8 +46,8 @@ export function createRequestObserver(sinks: {
 }
 
 /**
- * What changed and what was refused is told at info level; pulls, and the steps of an upload, at debug level: the access
- * log has them all.
+ * What changed and what was refused is told at info level; pulls, and the steps of an upload, at
+ * debug level: the access log has them all.
  */
 function levelOf({ handler, method, status }: ObservedRequest): "debug" | "info" | "error" {
   if (status >= 500) return "error";

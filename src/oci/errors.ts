@@ -153,8 +153,8 @@ export interface OciErrorOptions extends ErrorOptions {
 }
 
 /**
- * Something to tell the client. Match on `code`. It has no stack: a HEAD that finds nothing is everyday business,
- * and writing the stack down would cost more than the rest of the request.
+ * Something to tell the client. Match on `code`. It has no stack: a HEAD that finds nothing is
+ * everyday business, and writing the stack down would cost more than the rest of the request.
  */
 export class OciError extends Error {
   override readonly name = "OciError";

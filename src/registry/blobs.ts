@@ -1,8 +1,8 @@
+import type { BlobRecord, Origin } from "../metadata/records.ts";
 /** Pulling, checking, mounting and deleting blobs. spec: end-2, end-10, end-11. */
 import type { Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/errors.ts";
 import type { RepositoryName } from "../oci/names.ts";
-import type { BlobRecord, Origin } from "../metadata/records.ts";
 import type { BlobKey, ByteSpan, OpenedBlob } from "../storage/blob-store.ts";
 import type { RegistryContext } from "./context.ts";
 import { promiseBlob } from "./promises.ts";
@@ -37,8 +37,9 @@ export class Blobs {
   }
 
   /**
-   * Opens a blob's bytes, or a span of them. A row whose bytes are gone is looked at once more, since a committer or
-   * a collector may be moving them; then it is `missing`, so that the next push brings them back.
+   * Opens a blob's bytes, or a span of them. A row whose bytes are gone is looked at once more,
+   * since a committer or a collector may be moving them; then it is `missing`, so that the next
+   * push brings them back.
    */
   async open(
     blob: Blob,
@@ -67,7 +68,8 @@ export class Blobs {
         ? await metadata.findBlobAnywhere(digest)
         : await metadata.findBlob(from, digest);
     if (source === undefined) return undefined;
-    // A mount relies on bytes that nobody has read for long: it looks before it promises (invariant I1).
+    // A mount relies on bytes that nobody has read for long: it looks before it promises (invariant
+    // I1).
     const stored = await store.stat(source.key);
     if (stored?.size !== source.size) return undefined;
     const mounted = await metadata.execute("mountBlob", {

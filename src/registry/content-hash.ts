@@ -1,4 +1,7 @@
-/** Hashes content while it streams by: sha256 always, since it is the content's name here; others where asked for. */
+/**
+ * Hashes content while it streams by: sha256 always, since it is the content's name here; others
+ * where asked for.
+ */
 import { createHash, type Hash } from "node:crypto";
 import {
   digestAlgorithms,

@@ -1,4 +1,6 @@
-/** What every use case stands on. Time and randomness are passed in, so that a test can own them. */
+/**
+ * What every use case stands on. Time and randomness are passed in, so that a test can own them.
+ */
 import type { MetadataStore } from "../metadata/metadata-store.ts";
 import type { BlobStore } from "../storage/blob-store.ts";
 
@@ -30,7 +32,10 @@ export interface RegistrySettings {
 /** A day: longer than any push between its first HEAD and its manifest. */
 const graceMs = 24 * 60 * 60 * 1000;
 
-/** A lease is renewed three times in its life: a process that stands still so long is taken for dead. */
+/**
+ * A lease is renewed three times in its life: a process that stands still so long is taken for
+ * dead.
+ */
 const uploadLeaseMs = 10_000;
 
 export const defaultSettings: RegistrySettings = {

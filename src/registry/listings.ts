@@ -1,8 +1,8 @@
+import type { Page, ReferrerRecord } from "../metadata/records.ts";
 /** What the registry holds, in pages. spec: end-8, end-12; the catalog is Distribution's. */
 import type { Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/errors.ts";
 import type { RepositoryName, Tag } from "../oci/names.ts";
-import type { Page, ReferrerRecord } from "../metadata/records.ts";
 import type { RegistryContext } from "./context.ts";
 
 /** Descriptors in one page of referrers. */

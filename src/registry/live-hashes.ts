@@ -1,6 +1,7 @@
 /**
- * Hashes of uploads between two of their requests, so that a chunked upload is read once. They live in this process
- * only, and only so many: whoever finds none reads the bytes again at the end (invariant I6).
+ * Hashes of uploads between two of their requests, so that a chunked upload is read once. They live
+ * in this process only, and only so many: whoever finds none reads the bytes again at the end
+ * (invariant I6).
  */
 import type { ContentHash } from "./content-hash.ts";
 

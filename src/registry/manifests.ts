@@ -1,5 +1,6 @@
 /** Pulling, pushing and deleting manifests and tags. spec: end-3, end-7, end-9. */
 import { createHash } from "node:crypto";
+import type { ManifestRecord, Origin } from "../metadata/records.ts";
 import { algorithmOf, digestOf, type Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/errors.ts";
 import { parseManifest, type Manifest } from "../oci/manifest.ts";
@@ -11,7 +12,6 @@ import {
 } from "../oci/media-types.ts";
 import type { RepositoryName, Tag } from "../oci/names.ts";
 import type { ManifestReference } from "../oci/reference.ts";
-import type { ManifestRecord, Origin } from "../metadata/records.ts";
 import { deletionDisabled, stillReferenced } from "./blobs.ts";
 import type { RegistryContext } from "./context.ts";
 import { promiseManifest } from "./promises.ts";
@@ -154,7 +154,9 @@ export class MissingReferences extends Error {
 
   constructor(digests: readonly Digest[]) {
     super(`the repository lacks ${digests.length} of the manifest's references`);
-    this.errors = digests.map((digest) => new OciError("MANIFEST_BLOB_UNKNOWN", { detail: digest }));
+    this.errors = digests.map(
+      (digest) => new OciError("MANIFEST_BLOB_UNKNOWN", { detail: digest }),
+    );
   }
 }
 
@@ -177,7 +179,9 @@ function digestOfBytes(reference: ManifestReference, bytes: Uint8Array): Digest 
   return digest;
 }
 
-/** Foreign layers live elsewhere: with URLs they need not exist here. spec: image-spec, layer.md. */
+/**
+ * Foreign layers live elsewhere: with URLs they need not exist here. spec: image-spec, layer.md.
+ */
 function optionalReferences(manifest: Manifest): readonly Digest[] {
   const optional: Digest[] = [];
   for (const { kind, descriptor } of manifest.references) {
@@ -201,8 +205,8 @@ function checkLayerUrl(text: string): void {
 }
 
 /**
- * Whether the manifest is to be served as it is. Clients that have never heard of manifest lists get the
- * linux/amd64 image of a Docker list by tag, as from Distribution.
+ * Whether the manifest is to be served as it is. Clients that have never heard of manifest lists
+ * get the linux/amd64 image of a Docker list by tag, as from Distribution.
  */
 function isWholeListWanted(
   record: ManifestRecord,
@@ -210,14 +214,16 @@ function isWholeListWanted(
   accept: string | undefined,
 ): boolean {
   const legacy =
-    record.mediaType === dockerManifestList && "tag" in reference && !accepts(accept, record.mediaType);
+    record.mediaType === dockerManifestList &&
+    "tag" in reference &&
+    !accepts(accept, record.mediaType);
   if (!legacy) checkAccept(record, accept);
   return !legacy;
 }
 
 /**
- * Whether an Accept header takes a media type. Without the header everything is taken; parameters and q
- * are ignored, as Distribution ignores them.
+ * Whether an Accept header takes a media type. Without the header everything is taken; parameters
+ * and q are ignored, as Distribution ignores them.
  */
 function accepts(accept: string | undefined, mediaType: string): boolean {
   if (accept === undefined) return mediaType !== dockerManifestList;
@@ -230,7 +236,8 @@ function accepts(accept: string | undefined, mediaType: string): boolean {
 
 /**
  * An OCI image for a client that lists what it takes, and does not list this, is unknown to it: it
- * would fail on it later and less clearly. Other types are served in any case, as Distribution does.
+ * would fail on it later and less clearly. Other types are served in any case, as Distribution
+ * does.
  */
 function checkAccept(record: ManifestRecord, accept: string | undefined): void {
   if (record.mediaType !== ociManifest || accept === undefined) return;

@@ -1,7 +1,7 @@
 /**
- * Promises (invariant I4): a HEAD, a mount or a commit says "it is there", and its client acts on that later. What
- * nothing uses yet must therefore stay for the grace. The promise is renewed only when half of it is
- * gone, so that a HEAD is a read and costs a write twice a day at most.
+ * Promises (invariant I4): a HEAD, a mount or a commit says "it is there", and its client acts on
+ * that later. What nothing uses yet must therefore stay for the grace. The promise is renewed only
+ * when half of it is gone, so that a HEAD is a read and costs a write twice a day at most.
  */
 import type { BlobRecord, ManifestRecord } from "../metadata/records.ts";
 import type { RegistryContext } from "./context.ts";

@@ -1,13 +1,17 @@
 /**
- * When manifests were last pulled. A pull is a read and stays one: times are gathered in memory and written
- * in batches, so that a crash loses the last few seconds of them, and never of anything else.
+ * When manifests were last pulled. A pull is a read and stays one: times are gathered in memory and
+ * written in batches, so that a crash loses the last few seconds of them, and never of anything
+ * else.
  */
 import type { RegistryContext } from "./context.ts";
 
 /** How often the times are written. Retention counts in days. */
 const flushMs = 5000;
 
-/** Manifests in one batch: one transaction, some milliseconds. What comes on top is noted at its next pull. */
+/**
+ * Manifests in one batch: one transaction, some milliseconds. What comes on top is noted at its
+ * next pull.
+ */
 const batchMax = 2000;
 
 export class PullTimes {

@@ -6,8 +6,9 @@ export function uploadUnknown(id: string): OciError {
 }
 
 /**
- * A chunk that does not begin where the upload ends, or that comes while somebody else writes. Tells where the upload
- * stands, so that the client can go on from there. spec: pushing a blob in chunks.
+ * A chunk that does not begin where the upload ends, or that comes while somebody else writes.
+ * Tells where the upload stands, so that the client can go on from there. spec: pushing a blob in
+ * chunks.
  */
 export class UploadConflict extends OciError {
   readonly upload: { readonly id: string; readonly offset: number };

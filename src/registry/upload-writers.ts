@@ -1,7 +1,8 @@
 /**
- * One writer per upload (invariant I6). In this process a new writer aborts the one before and waits for its last
- * write; between processes the lease in the metadata decides, and whoever takes over from a process that
- * may still be alive continues in a copy, so that late writes land in nothing.
+ * One writer per upload (invariant I6). In this process a new writer aborts the one before and
+ * waits for its last write; between processes the lease in the metadata decides, and whoever takes
+ * over from a process that may still be alive continues in a copy, so that late writes land in
+ * nothing.
  */
 import type { UploadAppended } from "../metadata/commands.ts";
 import type { UploadRecord } from "../metadata/records.ts";
@@ -124,8 +125,8 @@ export class UploadWriters {
   }
 
   /**
-   * What a writer that has lost its upload still holds in the store is nobody's, once the upload is gone or lies
-   * elsewhere. Until then its successor may be about to copy it.
+   * What a writer that has lost its upload still holds in the store is nobody's, once the upload is
+   * gone or lies elsewhere. Until then its successor may be about to copy it.
    */
   async #dropOrphan({ id, repository }: UploadRecord, state: string): Promise<void> {
     const { metadata, report, store } = this.#ctx;

@@ -1,14 +1,16 @@
+import type { Origin, UploadRecord } from "../metadata/records.ts";
 /**
- * Pushing blobs: an upload begins, grows, and becomes a blob. spec: end-4, end-5, end-6, end-13, end-14.
+ * Pushing blobs: an upload begins, grows, and becomes a blob. spec: end-4, end-5, end-6, end-13,
+ * end-14.
  *
- * Order of a commit (invariants I1, I4): the bytes are durable; they get their key; the metadata says so, durably; it is seen
- * that they still lie there; only then is the client told, and the upload's own hold on them let go.
+ * Order of a commit (invariants I1, I4): the bytes are durable; they get their key; the metadata
+ * says so, durably; it is seen that they still lie there; only then is the client told, and the
+ * upload's own hold on them let go.
  */
 import { algorithmOf, type Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/errors.ts";
 import type { RepositoryName } from "../oci/names.ts";
 import type { ByteSpan } from "../oci/range.ts";
-import type { Origin, UploadRecord } from "../metadata/records.ts";
 import { UploadInterrupted, type StoredUpload } from "../storage/blob-store.ts";
 import { ContentHash } from "./content-hash.ts";
 import type { RegistryContext } from "./context.ts";
@@ -66,7 +68,10 @@ export class Uploads {
     return { id, offset: upload.offset };
   }
 
-  /** Appends a chunk, or a stream of unknown length. What arrived before a broken connection is kept. */
+  /**
+   * Appends a chunk, or a stream of unknown length. What arrived before a broken connection is
+   * kept.
+   */
   async append(target: UploadTarget, body: UploadBody): Promise<UploadProgress> {
     return await this.#writers.write(target, body.signal, async (lease) => {
       const hash = this.#resumeHash(lease.record, lease.record.algorithm);
@@ -154,7 +159,11 @@ export class Uploads {
   async #commit(
     lease: UploadLease,
     stored: StoredUpload,
-    content: { readonly size: number; readonly digests: readonly Digest[]; readonly origin: Origin },
+    content: {
+      readonly size: number;
+      readonly digests: readonly Digest[];
+      readonly origin: Origin;
+    },
   ): Promise<void> {
     const { metadata, settings, store } = this.#ctx;
     const { digests, origin, size } = content;
@@ -180,7 +189,10 @@ export class Uploads {
     await store.abort(stored);
   }
 
-  /** A writer that was stopped past its lease finds its bytes gone: that is a conflict, not a failure. */
+  /**
+   * A writer that was stopped past its lease finds its bytes gone: that is a conflict, not a
+   * failure.
+   */
   async #storeCommit(
     lease: UploadLease,
     stored: StoredUpload,
@@ -226,7 +238,9 @@ export class Uploads {
     const promised = body.span;
     if (interrupted === undefined && promised !== undefined && size - 1 !== promised.end) {
       await this.#writers.save(lease, { offset, digestsSoFar: [], state }, "release");
-      throw new OciError("SIZE_INVALID", { detail: { expected: promised, received: size - offset } });
+      throw new OciError("SIZE_INVALID", {
+        detail: { expected: promised, received: size - offset },
+      });
     }
     const unchanged = size === offset ? record.digestsSoFar : [];
     const digests = hash?.size === size ? hash.digests() : unchanged;
@@ -237,7 +251,10 @@ export class Uploads {
     throw interruption(record, size, interrupted);
   }
 
-  /** The hash of everything before `offset`, when it is at hand: none means a second reading at the end. */
+  /**
+   * The hash of everything before `offset`, when it is at hand: none means a second reading at the
+   * end.
+   */
   #resumeHash(record: UploadRecord, algorithm: string): ContentHash | undefined {
     if (record.offset === 0) return new ContentHash([record.algorithm, algorithm]);
     return this.#hashes.take(record.id, record.offset);
@@ -279,7 +296,10 @@ function checkStart(record: UploadRecord, body: UploadBody): void {
   const start = body.span?.start ?? body.expectedOffset ?? record.offset;
   const expected = body.expectedOffset ?? record.offset;
   if (start === record.offset && expected === record.offset) return;
-  throw new UploadConflict(`the upload stands at ${record.offset}, the chunk begins elsewhere`, record);
+  throw new UploadConflict(
+    `the upload stands at ${record.offset}, the chunk begins elsewhere`,
+    record,
+  );
 }
 
 function interruption(record: UploadRecord, offset: number, cause: UploadInterrupted): Error {

@@ -1,20 +1,23 @@
 /**
- * Port 1: bytes. A `BlobStore` moves bytes under keys and knows nothing of repositories, links or HTTP.
+ * Port 1: bytes. A `BlobStore` moves bytes under keys and knows nothing of repositories, links or
+ * HTTP.
  *
  * What every adapter promises (the contract suite in `contract.ts` holds each of these):
  *
- * - Absent is `undefined`; a failure of the backend throws `StorageError`, and never looks like absence.
+ * - Absent is `undefined`; a failure of the backend throws `StorageError`, and never looks like
+ *   absence.
  * - `commit` is atomic (whole or absent), durable before it resolves, and safe to repeat.
- * - Every long operation takes an `AbortSignal`, and memory does not grow with the size of the content.
+ * - Every long operation takes an `AbortSignal`, and memory does not grow with the size of the
+ *   content.
  */
 import type { Digest } from "../oci/digest.ts";
 
 declare const blobKeyBrand: unique symbol;
 
 /**
- * Where committed bytes lie. Made by `commit`, stored beside the blob's row, opaque to everyone else.
- * On the filesystem it is Distribution's path:
- * `docker/registry/v2/blobs/<algorithm>/<first 2 hex>/<hex>/data`.
+ * Where committed bytes lie. Made by `commit`, stored beside the blob's row, opaque to everyone
+ * else. On the filesystem it is Distribution's path: `docker/registry/v2/blobs/<algorithm>/<first 2
+ * hex>/<hex>/data`.
  */
 export type BlobKey = string & { readonly [blobKeyBrand]: true };
 
@@ -25,7 +28,9 @@ export interface ByteSpan {
 }
 
 export interface OpenOptions {
-  /** Only these bytes. Without it: all. A span beyond the end of the content is a `StorageError`. */
+  /**
+   * Only these bytes. Without it: all. A span beyond the end of the content is a `StorageError`.
+   */
   readonly span?: ByteSpan;
   /**
    * How large the whole content is, where the caller knows: it saves a look, and content that is
@@ -55,8 +60,9 @@ export interface StoredBlob {
 }
 
 /**
- * An upload, as a store sees it. `id` is the registry's; `state` is what the store itself returned last and
- * needs back (a file's name, a multipart upload's parts). It is kept in the metadata between requests.
+ * An upload, as a store sees it. `id` is the registry's; `state` is what the store itself returned
+ * last and needs back (a file's name, a multipart upload's parts). It is kept in the metadata
+ * between requests.
  */
 export interface StoredUpload {
   readonly id: string;
@@ -93,9 +99,9 @@ export interface BlobStore {
   url(key: BlobKey, options: { readonly method: "GET" | "HEAD" }): Promise<string | undefined>;
 
   /**
-   * Takes the bytes under `key` away, in the two steps that invariant I4 needs: they are set aside under `claim`,
-   * then `confirm` says whether they are still unwanted; if not they are put back, unless newer bytes lie there.
-   * What is absent is confirmed as well: its row may have to go.
+   * Takes the bytes under `key` away, in the two steps that invariant I4 needs: they are set aside
+   * under `claim`, then `confirm` says whether they are still unwanted; if not they are put back,
+   * unless newer bytes lie there. What is absent is confirmed as well: its row may have to go.
    */
   remove(key: BlobKey, claim: string, confirm: () => Promise<boolean>): Promise<void>;
 
@@ -103,9 +109,9 @@ export interface BlobStore {
   list(after?: BlobKey): AsyncIterable<StoredBlob>;
 
   /**
-   * Begins an upload; nothing need exist in the backend yet. With `prefix` the new upload starts with the first
-   * `size` bytes of another one: so a writer takes over from one that may still be alive elsewhere and
-   * whose late writes must land in nothing. Returns the upload's state.
+   * Begins an upload; nothing need exist in the backend yet. With `prefix` the new upload starts
+   * with the first `size` bytes of another one: so a writer takes over from one that may still be
+   * alive elsewhere and whose late writes must land in nothing. Returns the upload's state.
    */
   create(
     id: string,
@@ -114,7 +120,8 @@ export interface BlobStore {
 
   /**
    * Writes `body` at `offset` and makes it durable. When `body` fails or `signal` aborts, what
-   * arrived until then is made durable all the same, and `UploadInterrupted` is thrown with the result.
+   * arrived until then is made durable all the same, and `UploadInterrupted` is thrown with the
+   * result.
    */
   append(
     upload: StoredUpload,
@@ -126,12 +133,16 @@ export interface BlobStore {
    * Reads back what was appended: the first `size` bytes, to hash them again.
    * An upload that lost bytes is a `StorageError`.
    */
-  read(upload: StoredUpload, size: number, signal?: AbortSignal): Promise<ReadableStream<Uint8Array>>;
+  read(
+    upload: StoredUpload,
+    size: number,
+    signal?: AbortSignal,
+  ): Promise<ReadableStream<Uint8Array>>;
 
   /**
-   * Gives the upload's `size` bytes their key. The caller has hashed them. Bytes of that size that lie there
-   * already stay; bytes of another size are replaced. The upload itself stays until `abort`, so
-   * that a repeated `commit` can put the bytes back which somebody removed in between.
+   * Gives the upload's `size` bytes their key. The caller has hashed them. Bytes of that size that
+   * lie there already stay; bytes of another size are replaced. The upload itself stays until
+   * `abort`, so that a repeated `commit` can put the bytes back which somebody removed in between.
    */
   commit(upload: StoredUpload, digest: Digest, size: number): Promise<BlobKey>;
 

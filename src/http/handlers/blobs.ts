@@ -25,7 +25,11 @@ function blobHeaders(blob: Blob): HeaderList {
 }
 
 function wholeHeaders(blob: Blob): HeaderList {
-  return [["Content-Type", contentType], ["Content-Length", String(blob.size)], ...blobHeaders(blob)];
+  return [
+    ["Content-Type", contentType],
+    ["Content-Length", String(blob.size)],
+    ...blobHeaders(blob),
+  ];
 }
 
 /** 304 and 412, where a condition says so. */

@@ -9,7 +9,9 @@ import type { Handler, MethodTable } from "./handler.ts";
 /** Repositories in a page when the client names no number, as in Distribution. */
 const catalogPageDefault = 100;
 
-/** Tags in an answer when the client names no number: all of any real repository, and yet bounded. */
+/**
+ * Tags in an answer when the client names no number: all of any real repository, and yet bounded.
+ */
 const tagsUnpagedMax = 50_000;
 
 const listRepositories: Handler = async (ctx) => {
@@ -60,7 +62,9 @@ const listReferrers: Handler = async (ctx) => {
   return { ...made, headers: typed };
 };
 
-/** Annotations are stored as JSON text and go out as they are: they may be most of a large answer. */
+/**
+ * Annotations are stored as JSON text and go out as they are: they may be most of a large answer.
+ */
 function descriptorJson(record: ReferrerRecord): string {
   const { annotationsJson, artifactType, digest, mediaType, size } = record;
   const known = JSON.stringify({

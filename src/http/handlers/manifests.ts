@@ -1,8 +1,8 @@
+import type { Digest } from "../../oci/digest.ts";
 /** Manifests: pull, check, push, delete. spec: end-3, end-7, end-9. */
 import { OciError } from "../../oci/errors.ts";
 import { manifestBytesMax } from "../../oci/manifest.ts";
 import { parseTag, type Tag } from "../../oci/names.ts";
-import type { Digest } from "../../oci/digest.ts";
 import { answer, emptyAnswer, type HeaderList } from "../answers.ts";
 import { entityTag, isNotModified, isPreconditionFailed } from "../conditions.ts";
 import type { Answer } from "../exchange.ts";

@@ -1,4 +1,7 @@
-/** Uploads: begin, mount, status, chunk, end, cancel. spec: end-4, end-5, end-6, end-11, end-13, end-14. */
+/**
+ * Uploads: begin, mount, status, chunk, end, cancel. spec: end-4, end-5, end-6, end-11, end-13,
+ * end-14.
+ */
 import { isDigestAlgorithm } from "../../oci/digest.ts";
 import { OciError } from "../../oci/errors.ts";
 import { parseRepositoryName } from "../../oci/names.ts";
@@ -30,7 +33,10 @@ const begin: Handler = async (ctx) => {
   return emptyAnswer(202, uploadHeaders(ctx, upload));
 };
 
-/** A mount that cannot be done, or is asked for in a wrong way, begins an upload instead. spec: end-11. */
+/**
+ * A mount that cannot be done, or is asked for in a wrong way, begins an upload instead. spec:
+ * end-11.
+ */
 async function mount(ctx: RequestContext): Promise<Answer | undefined> {
   const digest = ctx.query.get("mount");
   if (digest === null) return undefined;

@@ -1,3 +1,4 @@
+import type { Selectable } from "kysely";
 /** Commands on blobs and the links by which repositories hold them (invariants I1, I2, I4). */
 import type { Digest } from "../../oci/digest.ts";
 import type { RepositoryName } from "../../oci/names.ts";
@@ -8,7 +9,6 @@ import { blobKind } from "./manifest-edges.ts";
 import { all, first, only, run, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 import type { Database } from "./schema.ts";
-import type { Selectable } from "kysely";
 
 type BlobRow = Selectable<Database["blobs"]>;
 
@@ -74,8 +74,9 @@ const manifestsWaitingFor = statement((db, place: { repository: number; blob: nu
 );
 
 /**
- * Links a blob into a repository, or renews the link's promise; and gives it to those manifests of the repository
- * that were pushed before it and refer to it (foreign layers, sparse content), by whichever digest.
+ * Links a blob into a repository, or renews the link's promise; and gives it to those manifests of
+ * the repository that were pushed before it and refer to it (foreign layers, sparse content), by
+ * whichever digest.
  */
 function* linkBlob(
   ctx: CommandContext,
@@ -290,10 +291,7 @@ export function* deleteBlob(
         .onConflict((conflict) => conflict.doNothing()),
     );
     yield* run(
-      db
-        .deleteFrom("manifest_blobs")
-        .where("manifest", "=", user.id)
-        .where("blob", "=", blob.id),
+      db.deleteFrom("manifest_blobs").where("manifest", "=", user.id).where("blob", "=", blob.id),
     );
   }
   yield* run(
@@ -369,10 +367,7 @@ export function* deleteClaimedBlob(
   input: CommandInput<"deleteClaimedBlob">,
 ): Plan<CommandResult<"deleteClaimedBlob">> {
   const changed = yield* run(
-    ctx.db
-      .deleteFrom("blobs")
-      .where("claim", "=", input.claim)
-      .where("state", "=", "deleting"),
+    ctx.db.deleteFrom("blobs").where("claim", "=", input.claim).where("state", "=", "deleting"),
   );
   return { outcome: changed === 1 ? "deleted" : "lost" };
 }

@@ -12,8 +12,8 @@ import type { CommandContext } from "./context.ts";
 import type { SqlDialect } from "./dialect.ts";
 import { deleteManifest, deleteTag, putManifest } from "./manifest-commands.ts";
 import { only, type Plan } from "./plan.ts";
-import { acquireUpload, createUpload, deleteUpload, saveUpload } from "./upload-commands.ts";
 import { recordPulls, touch } from "./upkeep-commands.ts";
+import { acquireUpload, createUpload, deleteUpload, saveUpload } from "./upload-commands.ts";
 
 type CommandPlans = {
   readonly [K in CommandName]: (
@@ -41,8 +41,9 @@ const plans: CommandPlans = {
 };
 
 /**
- * Commands whose loss in a power cut is no broken promise: an upload is then unknown or further back, and nobody was
- * told 201. They need not wait for the disk; the next command that must takes them along.
+ * Commands whose loss in a power cut is no broken promise: an upload is then unknown or further
+ * back, and nobody was told 201. They need not wait for the disk; the next command that must takes
+ * them along.
  */
 const relaxed: ReadonlySet<CommandName> = new Set([
   "createUpload",
@@ -67,4 +68,3 @@ export function* commandPlan<K extends CommandName>(
   const plan: (ctx: CommandContext, input: CommandInput<K>) => Plan<CommandResult<K>> = plans[name];
   return yield* plan({ db, dialect, now: clock.now }, input);
 }
-

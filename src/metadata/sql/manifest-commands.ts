@@ -1,4 +1,8 @@
-/** Commands on manifests and tags. What a manifest refers to is checked where it is stored (invariant I2). */
+import type { Insertable } from "kysely";
+/**
+ * Commands on manifests and tags. What a manifest refers to is checked where it is stored
+ * (invariant I2).
+ */
 import type { Digest } from "../../oci/digest.ts";
 import type { RepositoryName, Tag } from "../../oci/names.ts";
 import type { CommandInput, CommandResult } from "../commands.ts";
@@ -14,7 +18,6 @@ import { writeEdges, resolveMissingManifest, resolveReferences } from "./manifes
 import { all, first, only, run, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 import type { Database } from "./schema.ts";
-import type { Insertable } from "kysely";
 import { moveTag, removeTag } from "./tag-history.ts";
 
 /** How many manifests an answer names that refuse a deletion: enough to act on, bounded. */

@@ -1,6 +1,8 @@
-/** The edges from a manifest to the blobs and manifests it refers to, and to what is not here (yet). */
-import type { Reference } from "../../oci/manifest.ts";
 import type { Digest } from "../../oci/digest.ts";
+/**
+ * The edges from a manifest to the blobs and manifests it refers to, and to what is not here (yet).
+ */
+import type { Reference } from "../../oci/manifest.ts";
 import type { CommandContext } from "./context.ts";
 import { all, run, type Plan } from "./plan.ts";
 
@@ -15,11 +17,17 @@ export interface ResolvedReferences {
   readonly blobs: readonly { readonly blob: number; readonly kind: BlobKind }[];
   readonly children: readonly number[];
   readonly missing: readonly Unresolved[];
-  /** Children of an index that are blobs here. A manifest of that digest may still come in their place. */
+  /**
+   * Children of an index that are blobs here. A manifest of that digest may still come in their
+   * place.
+   */
   readonly blobChildren: readonly Unresolved[];
 }
 
-/** What a blob is to a manifest. The blobs among an index's children (build caches have some) are layers. */
+/**
+ * What a blob is to a manifest. The blobs among an index's children (build caches have some) are
+ * layers.
+ */
 export function blobKind(kind: Reference["kind"]): BlobKind {
   return kind === "config" ? "config" : "layer";
 }
@@ -105,7 +113,9 @@ export function* resolveReferences(
   return { blobs, children: [...manifestIds.values()], missing, blobChildren };
 }
 
-/** Writes a manifest's edges. Repeating it changes nothing: the same digest has the same references. */
+/**
+ * Writes a manifest's edges. Repeating it changes nothing: the same digest has the same references.
+ */
 export function* writeEdges(
   ctx: CommandContext,
   edges: {

@@ -2,8 +2,8 @@
  * Each index is a page more that a push writes and syncs, so there are those which today's reads
  * need; the collector brings its own.
  *
- * Migrations: forward only, each in one transaction, recorded in `migrations`. Never edit one that was
- * released; append.
+ * Migrations: forward only, each in one transaction, recorded in `migrations`. Never edit one that
+ * was released; append.
  */
 import type { SqlDialect } from "./dialect.ts";
 

@@ -1,7 +1,8 @@
 /**
- * Plans: SQL written once for databases that answer at once (SQLite) and those that answer later (PostgreSQL).
- * A plan is a generator which yields compiled queries and is resumed with their rows; who runs it decides
- * whether to wait. On SQLite a whole command therefore runs without giving the thread away.
+ * Plans: SQL written once for databases that answer at once (SQLite) and those that answer later
+ * (PostgreSQL). A plan is a generator which yields compiled queries and is resumed with their rows;
+ * who runs it decides whether to wait. On SQLite a whole command therefore runs without giving the
+ * thread away.
  */
 import type { Compilable } from "kysely";
 

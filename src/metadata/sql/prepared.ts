@@ -1,6 +1,6 @@
 /**
- * Hot queries, built and compiled once. Kysely builds a query anew in about 8 us, which is more than SQLite
- * needs to answer it; here parameters are named places in a compiled query.
+ * Hot queries, built and compiled once. Kysely builds a query anew in about 8 us, which is more
+ * than SQLite needs to answer it; here parameters are named places in a compiled query.
  */
 import type { Kysely } from "kysely";
 import type { SqlDialect } from "./dialect.ts";

@@ -130,7 +130,10 @@ function upload(db: Db) {
   );
 }
 
-/** Gives one row without a tag for a repository that has none after `after`: so one statement tells both. */
+/**
+ * Gives one row without a tag for a repository that has none after `after`: so one statement tells
+ * both.
+ */
 function tags(db: Db) {
   return prepare((place: { repository: string; after: string; limit: number }) =>
     db

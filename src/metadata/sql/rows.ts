@@ -1,4 +1,7 @@
-/** Rows as the reads give them, and the records they become. Loads no query builder: readers need none. */
+/**
+ * Rows as the reads give them, and the records they become. Loads no query builder: readers need
+ * none.
+ */
 import type { Selectable } from "kysely";
 import type { Digest } from "../../oci/digest.ts";
 import type { RepositoryName, Tag } from "../../oci/names.ts";

@@ -6,17 +6,20 @@
  *                                    |   \-< manifest_missing      (references whose target is not here)
  *                                 payloads                          blob_aliases >-- blobs
  *
- * Integer ids join everything and are never reused; a digest is stored once, as text. Time is milliseconds UTC.
+ * Integer ids join everything and are never reused; a digest is stored once, as text. Time is
+ * milliseconds UTC.
  */
 import type { Generated } from "kysely";
 
 /**
- * `draft` has never had a manifest: it may hold blobs and uploads, is not listed, and its tags are unknown.
- * `deleting` is a tombstone under a name that no client can send.
+ * `draft` has never had a manifest: it may hold blobs and uploads, is not listed, and its tags are
+ * unknown. `deleting` is a tombstone under a name that no client can send.
  */
 export type RepositoryState = "draft" | "live" | "deleting";
 
-/** `deleting` belongs to the collector that holds `claim`; `missing` is a row whose bytes are gone. */
+/**
+ * `deleting` belongs to the collector that holds `claim`; `missing` is a row whose bytes are gone.
+ */
 export type BlobState = "live" | "deleting" | "missing";
 
 export interface Database {

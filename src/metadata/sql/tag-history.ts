@@ -4,7 +4,10 @@ import type { CommandContext } from "./context.ts";
 import { first, run, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 
-/** Only the newest entry of a tag is open: the others, of which there may be very many, are not looked at. */
+/**
+ * Only the newest entry of a tag is open: the others, of which there may be very many, are not
+ * looked at.
+ */
 const closeNewest = statement((db, place: { repository: number; name: string; now: number }) =>
   db
     .updateTable("tag_history")
@@ -95,10 +98,7 @@ export function* moveTag(
 
 export function* removeTag(ctx: CommandContext, repository: number, name: string): Plan<void> {
   yield* run(
-    ctx.db
-      .deleteFrom("tags")
-      .where("repository", "=", repository)
-      .where("name", "=", name),
+    ctx.db.deleteFrom("tags").where("repository", "=", repository).where("name", "=", name),
   );
   yield* closeHistory(ctx, repository, name);
 }

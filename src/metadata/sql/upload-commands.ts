@@ -1,4 +1,7 @@
-/** Commands on uploads in progress (invariant I6). None of them is in the change log: nothing happened yet. */
+/**
+ * Commands on uploads in progress (invariant I6). None of them is in the change log: nothing
+ * happened yet.
+ */
 import { sql, type Insertable } from "kysely";
 import type { CommandInput, CommandResult } from "../commands.ts";
 import { ensureRepository, findRepository, type CommandContext } from "./context.ts";

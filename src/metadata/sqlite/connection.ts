@@ -4,15 +4,20 @@ import type { CompiledSql, Plan, QueryRows } from "../sql/plan.ts";
 import { bind, type PreparedQuery } from "../sql/prepared.ts";
 
 /**
- * How long a connection waits for another process's write transaction. Those last for milliseconds; ten
- * seconds mean that something is wrong.
+ * How long a connection waits for another process's write transaction. Those last for milliseconds;
+ * ten seconds mean that something is wrong.
  */
 const busyTimeoutMs = 10_000;
 
-/** Compiled statements kept per connection: all of ours, with room for lists of different lengths. */
+/**
+ * Compiled statements kept per connection: all of ours, with room for lists of different lengths.
+ */
 const statementsMax = 200;
 
-/** Page cache of a connection, in KiB: enough for the upper levels of every index of a large registry. */
+/**
+ * Page cache of a connection, in KiB: enough for the upper levels of every index of a large
+ * registry.
+ */
 const pageCacheKib = 8192;
 
 /** An in-memory database. */
@@ -73,10 +78,7 @@ export class Connection {
   }
 
   /** Rows one by one, as far as somebody wants them. Not to be held over an await. */
-  each<P extends Record<string, unknown>, T>(
-    query: PreparedQuery<P, T>,
-    values: P,
-  ): Iterable<T> {
+  each<P extends Record<string, unknown>, T>(query: PreparedQuery<P, T>, values: P): Iterable<T> {
     const { prepared } = this.#statement(query.sql);
     return prepared.iterate(...(bind(query, values) as SQLInputValue[])) as Iterable<T>;
   }

@@ -1,6 +1,6 @@
 /**
- * Runs waiting commands as one transaction: a savepoint each, one wait for the disk for all of them. A command
- * that throws takes back what it wrote, and nothing of the others.
+ * Runs waiting commands as one transaction: a savepoint each, one wait for the disk for all of
+ * them. A command that throws takes back what it wrote, and nothing of the others.
  */
 import type { CommandInput, CommandName, CommandResult } from "../commands.ts";
 import { commandPlan, mustSync } from "../sql/commands.ts";

@@ -1,7 +1,10 @@
-/** Brings a SQLite database up to date, under its write lock: two processes that start at once are no trouble. */
+import type { SqlDialect } from "../sql/dialect.ts";
+/**
+ * Brings a SQLite database up to date, under its write lock: two processes that start at once are
+ * no trouble.
+ */
 import { migrations } from "../sql/migrations.ts";
 import { all, only, run } from "../sql/plan.ts";
-import type { SqlDialect } from "../sql/dialect.ts";
 import type { Connection } from "./connection.ts";
 
 export function migrate(connection: Connection, dialect: SqlDialect): void {

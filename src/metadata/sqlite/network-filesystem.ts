@@ -1,6 +1,7 @@
 /**
- * Refuses folders on network filesystems: SQLite's write-ahead log needs memory shared between all who
- * have the database open, and locks that work. Neither holds there, and the price would be the database.
+ * Refuses folders on network filesystems: SQLite's write-ahead log needs memory shared between all
+ * who have the database open, and locks that work. Neither holds there, and the price would be the
+ * database.
  */
 import { statfs } from "node:fs/promises";
 

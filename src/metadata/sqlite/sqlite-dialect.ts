@@ -1,4 +1,6 @@
-/** Our SQL on SQLite. Kysely only builds and compiles here: `connection.ts` runs what it compiled. */
+/**
+ * Our SQL on SQLite. Kysely only builds and compiles here: `connection.ts` runs what it compiled.
+ */
 import {
   DummyDriver,
   Kysely,

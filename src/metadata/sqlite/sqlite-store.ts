@@ -1,13 +1,13 @@
 /**
- * The metadata store on SQLite: reads on the calling thread, from a connection that can only read; commands on
- * a thread of their own, so that waiting for the disk stalls nobody.
+ * The metadata store on SQLite: reads on the calling thread, from a connection that can only read;
+ * commands on a thread of their own, so that waiting for the disk stalls nobody.
  */
 import { mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
 import type { RepositoryName, Tag } from "../../oci/names.ts";
-import type { CommandInput, CommandName, CommandResult } from "../commands.ts";
 import type { ManifestReference } from "../../oci/reference.ts";
+import type { CommandInput, CommandName, CommandResult } from "../commands.ts";
 import type { MetadataStore } from "../metadata-store.ts";
 import type {
   BlobRecord,
@@ -53,7 +53,9 @@ export async function openSqliteStore(options: {
   }
 }
 
-/** Makes the folder, and its entry durable: a database that a power cut takes away was never opened. */
+/**
+ * Makes the folder, and its entry durable: a database that a power cut takes away was never opened.
+ */
 async function prepareFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await refuseNetworkFilesystem(folder);
@@ -99,7 +101,9 @@ class SqliteStore implements MetadataStore {
   }
 
   async findBlob(repository: RepositoryName, digest: Digest): Promise<BlobRecord | undefined> {
-    const query = digest.startsWith("sha256:") ? this.#reads.blobByDigest : this.#reads.blobByAnyDigest;
+    const query = digest.startsWith("sha256:")
+      ? this.#reads.blobByDigest
+      : this.#reads.blobByAnyDigest;
     const row = this.#reader.first(query, { repository, digest });
     return row === undefined ? undefined : toBlobRecord(row);
   }
@@ -156,10 +160,7 @@ class SqliteStore implements MetadataStore {
     return this.#reader.all(this.#reads.changes, { ...options }).map(toChangeRecord);
   }
 
-  async execute<K extends CommandName>(
-    name: K,
-    input: CommandInput<K>,
-  ): Promise<CommandResult<K>> {
+  async execute<K extends CommandName>(name: K, input: CommandInput<K>): Promise<CommandResult<K>> {
     const outcome = await this.#writer.execute({ name, input } as PendingCommand);
     if (!outcome.ok) throw outcome.error;
     return outcome.result as CommandResult<K>;

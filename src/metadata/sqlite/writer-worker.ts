@@ -1,6 +1,6 @@
 /**
- * The thread that owns the write connection. Whatever has arrived while the disk was busy is one group; answers go
- * out after the sync, and only then, if the log has grown, comes a checkpoint.
+ * The thread that owns the write connection. Whatever has arrived while the disk was busy is one
+ * group; answers go out after the sync, and only then, if the log has grown, comes a checkpoint.
  */
 import { statSync } from "node:fs";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
@@ -30,7 +30,10 @@ export interface WriterAnswer {
   readonly outcome: CommandOutcome;
 }
 
-/** From the store: commands, or `close`. To the store: first what it may read by, then answers, `closed` last. */
+/**
+ * From the store: commands, or `close`. To the store: first what it may read by, then answers,
+ * `closed` last.
+ */
 export type ToWriter = readonly WriterRequest[] | "close";
 export type FromWriter = { readonly reads: PreparedReads } | readonly WriterAnswer[] | "closed";
 

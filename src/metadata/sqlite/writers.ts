@@ -1,4 +1,6 @@
-/** The writer of a database file: a thread of its own (`writer-worker.ts`), seen from the outside. */
+/**
+ * The writer of a database file: a thread of its own (`writer-worker.ts`), seen from the outside.
+ */
 import { Worker } from "node:worker_threads";
 import type { CommandName } from "../commands.ts";
 import type { PreparedReads } from "../sql/rows.ts";
