@@ -68,7 +68,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   jobs: ["oci", "registry", "storage/blob-store.ts", ...metadataPort],
 
   observe: ["oci", "pino", "prom-client", "@opentelemetry/*", "node:*"],
-  config: ["oci", "zod", "yaml"],
+  config: ["oci", "type http/settings.ts", "zod", "yaml"],
   node: ["oci", "http/exchange.ts", "node:*"],
   cli: ["app.ts", "config", "node", "observe", "oci", "node:*"],
 

@@ -18,5 +18,3 @@ if (Number(process.versions.node.split(".", 1)[0]) < nodeMajorMin) {
 process.env["UV_THREADPOOL_SIZE"] ??= threadPoolSize;
 const { main } = await import("./main.ts");
 await main(process.argv.slice(2));
-
-export {};

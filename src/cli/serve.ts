@@ -84,8 +84,8 @@ async function warnOfForeignContent(
   const { items } = await metadata.listRepositories({ after: "", limit: 1 });
   if (items.length > 0) return;
   logger.warn(
-    `${resolve(storage.root)} holds a registry of CNCF Distribution: this version cannot import it, ` +
-      "so its images are not visible here; nothing of it is changed",
+    `${resolve(storage.root)} holds a registry of CNCF Distribution: this version cannot import ` +
+      "it, so its images are not visible here; nothing of it is changed",
   );
 }
 

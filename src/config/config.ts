@@ -45,7 +45,7 @@ export interface Config {
 /** Long enough for a layer that is nearly there; orchestrators kill after 30 s by themselves. */
 const drainMs = 25_000;
 
-export const defaultPort = 5000;
+const defaultPort = 5000;
 
 /** What `longshore serve` does without a config file. */
 export const builtInConfig: Config = {

@@ -217,7 +217,7 @@ function httpOf(http: ConfigFile["http"]): Config["http"] {
 
 /** `/` and `/registry/` both mean what they say without the slash at the end. */
 function normalPrefix(prefix: string): string {
-  const inner = prefix.replace(/^\/+|\/+$/g, "");
+  const inner = prefix.replaceAll(/^\/+|\/+$/g, "");
   return inner === "" ? "" : `/${inner}`;
 }
 
@@ -237,8 +237,8 @@ function debugOf(http: ConfigFile["http"]): Config["debug"] {
 /** What has an effect, as paths; `*` stands for any key. */
 const effective = new Set(
   [
-    "version log log.level log.formatter log.accesslog log.accesslog.disabled log.fields log.fields.*",
-    "loglevel storage storage.filesystem storage.filesystem.rootdirectory storage.inmemory",
+    "version log log.level log.formatter log.accesslog log.accesslog.disabled log.fields",
+    "log.fields.* loglevel storage storage.filesystem storage.filesystem.rootdirectory storage.inmemory",
     "storage.delete storage.delete.enabled storage.delete.referenced",
     "storage.upload storage.upload.lease metadata metadata.sqlite metadata.sqlite.path",
     "http http.addr http.host http.prefix http.relativeurls http.headers http.headers.*",

@@ -35,7 +35,7 @@ function bodyTooLarge(bytesMax: number): OciError {
 }
 
 /** `undefined` when the body is streamed. */
-export function contentLength(request: IncomingRequest): number | undefined {
+function contentLength(request: IncomingRequest): number | undefined {
   const header = request.headers.get("content-length");
   return header === null ? undefined : Number(header);
 }

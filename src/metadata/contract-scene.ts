@@ -48,12 +48,19 @@ export class Scene {
   readonly other: MetadataStore;
   readonly origin: Origin = { cause: "client", actor: "alice" };
   readonly #name: string;
+  /** The log's position when the scene began. */
+  readonly #logBegin: number;
   #uploads = 0;
 
-  constructor(name: string, store: MetadataStore, other: MetadataStore = store) {
+  constructor(
+    name: string,
+    store: MetadataStore,
+    more: { readonly other?: MetadataStore | undefined; readonly logBegin?: number } = {},
+  ) {
     this.#name = name;
     this.store = store;
-    this.other = other;
+    this.other = more.other ?? store;
+    this.#logBegin = more.logBegin ?? 0;
   }
 
   /** A repository's name; names of one scene sort as their last parts do. */
@@ -292,14 +299,7 @@ export class Scene {
 
   /** This scene's changes, oldest first. */
   async changes(store: MetadataStore = this.store): Promise<readonly ChangeRecord[]> {
-    const all: ChangeRecord[] = [];
-    for (let after = 0; ;) {
-      const page = await store.listChanges({ after, limit: 1000 });
-      all.push(...page);
-      const last = page.at(-1);
-      if (last === undefined) break;
-      after = last.position;
-    }
+    const all = await changesAfter(store, this.#logBegin);
     return all.filter(({ repository }) => repository.startsWith(`${this.#name}/`));
   }
 
@@ -328,4 +328,23 @@ export function assertPromised(
   const givenAt = reviewAfter - (promise.graceMs ?? hourMs);
   const late = givenAt - promise.since;
   assert(late >= 0 && late < 60_000, `promised ${late} ms after it should have been`);
+}
+
+/** The position of the log's last change; none is looked for at or before `after`. */
+export async function endOfLog(store: MetadataStore, after: number): Promise<number> {
+  return (await changesAfter(store, after)).at(-1)?.position ?? after;
+}
+
+async function changesAfter(
+  store: MetadataStore,
+  position: number,
+): Promise<readonly ChangeRecord[]> {
+  const all: ChangeRecord[] = [];
+  for (let after = position; ;) {
+    const page = await store.listChanges({ after, limit: 1000 });
+    all.push(...page);
+    const last = page.at(-1);
+    if (last === undefined) return all;
+    after = last.position;
+  }
 }

@@ -14,7 +14,7 @@ import { mountCases } from "./contract-mount.ts";
 import { putManifestCases } from "./contract-put-manifest.ts";
 import { referenceCases } from "./contract-references.ts";
 import { referrerCases } from "./contract-referrers.ts";
-import { Scene, type ContractCases } from "./contract-scene.ts";
+import { endOfLog, Scene, type ContractCases } from "./contract-scene.ts";
 import { upkeepCases } from "./contract-upkeep.ts";
 import { uploadCases } from "./contract-uploads.ts";
 import type { MetadataStore } from "./metadata-store.ts";
@@ -50,6 +50,7 @@ export async function metadataStoreContract(
   const { after, before, describe, test } = await import("node:test");
   describe(name, () => {
     const stores: MetadataStore[] = [];
+    const log = { end: 0 };
     before(async () => {
       stores.push(await openStore());
       if (options.openSecond !== undefined) stores.push(await options.openSecond());
@@ -64,7 +65,8 @@ export async function metadataStoreContract(
           test(title, async () => {
             const [store, other] = stores;
             if (store === undefined) throw new Error("the store was not opened");
-            await run(new Scene(scene, store, other));
+            log.end = await endOfLog(store, log.end);
+            await run(new Scene(scene, store, { other, logBegin: log.end }));
           });
         }
       });

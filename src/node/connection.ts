@@ -1,8 +1,18 @@
+/** A request on this connection whose answer is not with the operating system yet. */
+export interface InFlightRequest {
+  readonly response: { readonly headersSent: boolean };
+  /** Whether it is the client whom the request waits for. */
+  readonly waitsForClient: boolean;
+  isTimedOut: boolean;
+  /** Ends the body with an error; false when nobody reads it any more. */
+  failBody(error: OciError): boolean;
+  abort(): void;
+}
+
 /** One client's connection: what is in flight on it, and how it ends. */
 import type { Socket } from "node:net";
 import type { OciError } from "../oci/errors.ts";
 import type { Limits } from "./limits.ts";
-import type { NodeRequest } from "./node-request.ts";
 import { isValidHost } from "./raw-target.ts";
 import { malformed, rawRefusal } from "./refusal.ts";
 
@@ -10,7 +20,7 @@ export class Connection {
   readonly socket: Socket;
   readonly remoteAddress: string | undefined;
   readonly #limits: Limits;
-  readonly #inFlight: NodeRequest[] = [];
+  readonly #inFlight: InFlightRequest[] = [];
   #isLast = false;
   #isFailed = false;
   #failure: OciError | undefined;
@@ -28,7 +38,7 @@ export class Connection {
   }
 
   /** Whether the answer to `request` is the last thing sent here, and says so. */
-  endsWith(request: NodeRequest): boolean {
+  endsWith(request: InFlightRequest): boolean {
     return this.#isLast && this.#failure === undefined && this.#inFlight.at(-1) === request;
   }
 
@@ -36,12 +46,12 @@ export class Connection {
     return this.#inFlight.length;
   }
 
-  begin(request: NodeRequest): void {
+  begin(request: InFlightRequest): void {
     this.#inFlight.push(request);
   }
 
   /** The answer to `request` is with the operating system, or the client is gone. */
-  finished(request: NodeRequest): void {
+  finished(request: InFlightRequest): void {
     const index = this.#inFlight.indexOf(request);
     if (index !== -1) this.#inFlight.splice(index, 1);
     if (this.#inFlight.length > 0 || this.socket.destroyed) return;

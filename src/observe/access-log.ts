@@ -41,7 +41,7 @@ export function createAccessLog(now: () => number): AccessLog {
 }
 
 /** An empty referer is `""`, as in Distribution. */
-export function formatEntry(entry: AccessEntry, time: string): string {
+function formatEntry(entry: AccessEntry, time: string): string {
   const { bytes, method, referer, remoteAddress, status, target, userAgent } = entry;
   const request = escape(`${method} ${target} HTTP/1.1`);
   const from = `"${escape(referer ?? "")}" "${escape(userAgent ?? "")}"`;

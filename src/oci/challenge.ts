@@ -102,12 +102,12 @@ function readParameter(
 
 /** A quoted-string (RFC 9110 section 5.6.4). Characters that no header may have become blanks. */
 function quoted(value: string): string {
-  const safe = value.replace(/[^\t\x20-\x7e]/g, " ");
-  return `"${safe.replace(/["\\]/g, "\\$&")}"`;
+  const safe = value.replaceAll(/[^\t\x20-\x7e]/g, " ");
+  return `"${safe.replaceAll(/["\\]/g, "\\$&")}"`;
 }
 
 function unquoted(text: string): string {
-  return text.slice(1, -1).replace(/\\([^])/g, "$1");
+  return text.slice(1, -1).replaceAll(/\\([^])/g, "$1");
 }
 
 /** A place in a text, moved on by patterns that match at that very place (sticky ones). */

@@ -37,7 +37,7 @@ export interface Descriptor {
  * Characters. A type and a subtype have at most 127 each (RFC 6838 section 4.2); the rest is room
  * for parameters. The bound keeps what is indexed and compared small.
  */
-export const mediaTypeLengthMax = 1024;
+const mediaTypeLengthMax = 1024;
 
 const descriptorKeys = foldedKeys([
   "mediaType",

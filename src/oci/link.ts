@@ -32,5 +32,5 @@ function encode(text: string): string {
 function escapeUri(uri: string): string {
   return uri
     .toWellFormed()
-    .replace(/[^\x21-\x7e]+|[<>"\\^`{|}]/g, (characters) => encodeURIComponent(characters));
+    .replaceAll(/[^\x21-\x7e]+|[<>"\\^`{|}]/g, (characters) => encodeURIComponent(characters));
 }

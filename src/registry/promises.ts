@@ -6,7 +6,7 @@
 import type { BlobRecord, ManifestRecord } from "../metadata/records.ts";
 import type { RegistryContext } from "./context.ts";
 
-export function isDue(ctx: RegistryContext, reviewAfter: number | undefined): boolean {
+function isDue(ctx: RegistryContext, reviewAfter: number | undefined): boolean {
   return reviewAfter !== undefined && reviewAfter < ctx.now() + ctx.settings.graceMs / 2;
 }
 

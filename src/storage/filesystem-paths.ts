@@ -19,7 +19,7 @@ import { algorithmOf, hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BlobKey, StoredUpload } from "./blob-store.ts";
 
-export const blobsFolder = "docker/registry/v2/blobs";
+const blobsFolder = "docker/registry/v2/blobs";
 const dataName = "data";
 
 const keyPattern = new RegExp(

@@ -31,7 +31,7 @@ const blobByAlias = statement((db, place: { digest: string }) =>
 );
 
 /** The blob row of a digest, whatever its algorithm. */
-export function* findBlobRow(ctx: CommandContext, digest: Digest): Plan<BlobRow | undefined> {
+function* findBlobRow(ctx: CommandContext, digest: Digest): Plan<BlobRow | undefined> {
   const canonical = yield* first(blobByDigest(ctx, { digest }));
   if (canonical !== undefined || digest.startsWith("sha256:")) return canonical;
   return yield* first(blobByAlias(ctx, { digest }));
@@ -215,7 +215,7 @@ export function* mountBlob(
   input: CommandInput<"mountBlob">,
 ): Plan<CommandResult<"mountBlob">> {
   const blob = yield* findBlobRow(ctx, input.digest);
-  if (blob === undefined || blob.state !== "live") return { outcome: "unknown" };
+  if (blob?.state !== "live") return { outcome: "unknown" };
   if (!(yield* linkedSource(ctx, blob, input.from))) return { outcome: "unknown" };
   const repository = yield* ensureRepository(ctx, input.repository);
   yield* linkBlob(ctx, {

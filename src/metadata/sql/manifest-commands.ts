@@ -4,7 +4,6 @@ import type { Insertable } from "kysely";
  * (invariant I2).
  */
 import type { Digest } from "../../oci/digest.ts";
-import type { RepositoryName, Tag } from "../../oci/names.ts";
 import type { CommandInput, CommandResult } from "../commands.ts";
 import type { ReferenceRecord } from "../records.ts";
 import {
@@ -276,8 +275,8 @@ export function* deleteTag(
   yield* recordChange(ctx, input.origin, {
     kind: "tag.delete",
     repositoryId: repository.id,
-    repository: input.repository as RepositoryName,
-    tag: input.tag as Tag,
+    repository: input.repository,
+    tag: input.tag,
     oldDigest: tagged.digest,
   });
   return { outcome: "deleted" };

@@ -185,7 +185,7 @@ function referrers(db: Db) {
 }
 
 function referrersOfType(db: Db) {
-  const artifactType = sql<string>`coalesce(manifests.artifact_type, manifests.config_media_type, '')`;
+  const artifactType = sql<string>`coalesce(artifact_type, config_media_type, '')`;
   return prepare((place: ReferrerPlaces) =>
     db
       .selectFrom("manifests")

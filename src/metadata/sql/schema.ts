@@ -3,7 +3,7 @@
  *
  *     repositories --< tags >-- manifests --< manifest_blobs >-- blobs --< repository_blobs
  *                                    |  \--< manifest_children >-- manifests
- *                                    |   \-< manifest_missing      (references whose target is not here)
+ *                                    |   \-< manifest_missing      (what is referred to, not here)
  *                                 payloads                          blob_aliases >-- blobs
  *
  * Integer ids join everything and are never reused; a digest is stored once, as text. Time is

@@ -26,7 +26,6 @@ import {
   type PreparedReads,
 } from "../sql/rows.ts";
 import { Connection, inMemory } from "./connection.ts";
-import type { PendingCommand } from "./group-commit.ts";
 import { refuseNetworkFilesystem } from "./network-filesystem.ts";
 import { ThreadWriter, type Writer } from "./writers.ts";
 
@@ -161,9 +160,9 @@ class SqliteStore implements MetadataStore {
   }
 
   async execute<K extends CommandName>(name: K, input: CommandInput<K>): Promise<CommandResult<K>> {
-    const outcome = await this.#writer.execute({ name, input } as PendingCommand);
+    const outcome = await this.#writer.execute({ name, input });
     if (!outcome.ok) throw outcome.error;
-    return outcome.result as CommandResult<K>;
+    return outcome.result;
   }
 
   async close(): Promise<void> {

@@ -81,7 +81,8 @@ function start(path: string): void {
     while (next !== undefined) {
       if (next === "close") closing = true;
       else waiting.push(...next);
-      next = (receiveMessageOnPort(port) as { message: ToWriter } | undefined)?.message;
+      const more: { readonly message: ToWriter } | undefined = receiveMessageOnPort(port);
+      next = more?.message;
     }
     runAll(waiting);
     if (!closing) return;

@@ -2,7 +2,6 @@
  * The writer of a database file: a thread of its own (`writer-worker.ts`), seen from the outside.
  */
 import { Worker } from "node:worker_threads";
-import type { CommandName } from "../commands.ts";
 import type { PreparedReads } from "../sql/rows.ts";
 import type { CommandOutcome, PendingCommand } from "./group-commit.ts";
 import type { FromWriter, ToWriter, WriterRequest } from "./writer-worker.ts";
@@ -13,7 +12,7 @@ export interface Writer {
 }
 
 interface Waiting {
-  readonly resolve: (outcome: CommandOutcome<CommandName>) => void;
+  readonly resolve: (outcome: CommandOutcome) => void;
   readonly reject: (error: unknown) => void;
 }
 
