@@ -238,8 +238,8 @@ function debugOf(http: ConfigFile["http"]): Config["debug"] {
 const effective = new Set(
   [
     "version log log.level log.formatter log.accesslog log.accesslog.disabled log.fields",
-    "log.fields.* loglevel storage storage.filesystem storage.filesystem.rootdirectory storage.inmemory",
-    "storage.delete storage.delete.enabled storage.delete.referenced",
+    "log.fields.* loglevel storage storage.filesystem storage.filesystem.rootdirectory",
+    "storage.inmemory storage.delete storage.delete.enabled storage.delete.referenced",
     "storage.upload storage.upload.lease metadata metadata.sqlite metadata.sqlite.path",
     "http http.addr http.host http.prefix http.relativeurls http.headers http.headers.*",
     "http.draintimeout http.debug http.debug.addr http.debug.prometheus",

@@ -1,3 +1,9 @@
+import type { Socket } from "node:net";
+import type { OciError } from "../oci/errors.ts";
+import type { Limits } from "./limits.ts";
+import { isValidHost } from "./raw-target.ts";
+import { malformed, rawRefusal } from "./refusal.ts";
+
 /** A request on this connection whose answer is not with the operating system yet. */
 export interface InFlightRequest {
   readonly response: { readonly headersSent: boolean };
@@ -10,11 +16,6 @@ export interface InFlightRequest {
 }
 
 /** One client's connection: what is in flight on it, and how it ends. */
-import type { Socket } from "node:net";
-import type { OciError } from "../oci/errors.ts";
-import type { Limits } from "./limits.ts";
-import { isValidHost } from "./raw-target.ts";
-import { malformed, rawRefusal } from "./refusal.ts";
 
 export class Connection {
   readonly socket: Socket;
