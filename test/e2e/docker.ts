@@ -40,10 +40,12 @@ export async function startDocker(workspace: Workspace): Promise<Docker> {
 export class Docker implements Client {
   readonly name = "docker";
   readonly #folder: string;
+  readonly #isolation: Isolation;
   readonly #client: Surroundings;
 
   constructor(isolation: Isolation, socket: string) {
     this.#folder = isolation.folder;
+    this.#isolation = isolation;
     const { HOME = "" } = isolation.env;
     const env = { ...plainSurroundings.env, HOME, DOCKER_HOST: `unix://${socket}` };
     this.#client = { prefix: [], env: { ...env, DOCKER_BUILDKIT: "0" } };
@@ -53,7 +55,7 @@ export class Docker implements Client {
     const archive = join(this.#folder, "load.tar");
     const source = `oci:${image.layout}:${image.tag}`;
     const target = `docker-archive:${archive}:${reference}`;
-    await run(["skopeo", "--insecure-policy", "copy", source, target], this.#client);
+    await run(["skopeo", "copy", source, target], this.#isolation);
     await this.docker("load", "--input", archive);
     await rm(archive);
   }
