@@ -5,7 +5,14 @@ import { expectAnswer, expectError, type Answer } from "./answer.ts";
 import type { Client } from "./client.ts";
 import { content, emptyConfig, image } from "./content.ts";
 import { describeRegistry } from "./matrix.ts";
-import { beginUpload, nextPage, pushBlob, pushImage, pushManifest } from "./pushing.ts";
+import {
+  beginUpload,
+  followPages,
+  nextPage,
+  pushBlob,
+  pushImage,
+  pushManifest,
+} from "./pushing.ts";
 
 /** In byte order. */
 const ordered = ["a", "a-b", "a.b", "a/b", "a/b/c", "a0", "a_b", "b", "b/a"];
@@ -45,12 +52,10 @@ describeRegistry("The catalog", (given) => {
     await pushTo(client, ordered);
     for (const n of [1, 3, 4, ordered.length]) {
       const names: string[] = [];
-      let target: string | undefined = `/v2/_catalog?n=${n}`;
-      while (target !== undefined) {
-        const answer: Answer = await client.get(target);
+      for await (const answer of followPages(client, `/v2/_catalog?n=${n}`)) {
         const page = namesOf(answer);
         names.push(...page);
-        target = nextPage(answer);
+        const target = nextPage(answer);
         const last = encodeURIComponent(page.at(-1) ?? "");
         if (target !== undefined) assert.equal(target, `/v2/_catalog?last=${last}&n=${n}`);
         assert.equal(target === undefined, names.length === ordered.length);

@@ -87,6 +87,20 @@ export async function tagsOf(client: Client, repository: string): Promise<readon
   return (answer.json() as { readonly tags: readonly string[] }).tags;
 }
 
+/** More pages than any list here has: then they go in circles. */
+const pagesMax = 100;
+
+/** A list's pages, one after another. */
+export async function* followPages(client: Client, first: string): AsyncGenerator<Answer> {
+  let target: string | undefined = first;
+  for (let count = 0; target !== undefined; count += 1) {
+    assert(count < pagesMax, `the pages of ${first} do not end`);
+    const answer = await client.get(target);
+    yield answer;
+    target = nextPage(answer);
+  }
+}
+
 /** The `next` page that an answer links to. */
 export function nextPage(answer: Answer): string | undefined {
   const link = answer.header("link");

@@ -17,7 +17,7 @@ import {
   type Image,
 } from "./content.ts";
 import { describeRegistry, type Given } from "./matrix.ts";
-import { nextPage, pushBlob, pushImage, pushManifest } from "./pushing.ts";
+import { followPages, pushBlob, pushImage, pushManifest } from "./pushing.ts";
 
 const ociIndex = "application/vnd.oci.image.index.v1+json";
 const sbom = "application/vnd.example.sbom.v1+json";
@@ -193,15 +193,12 @@ async function allPages(
   first: string,
 ): Promise<readonly (readonly Descriptor[])[]> {
   const pages: (readonly Descriptor[])[] = [];
-  let target: string | undefined = first;
-  while (target !== undefined) {
-    const answer: Answer = await client.get(target);
+  for await (const answer of followPages(client, first)) {
     pages.push(descriptorsOf(answer));
     assert(
       answer.bytes.byteLength <= 4 * 1024 * 1024,
       `${answer.bytes.byteLength} bytes in a page`,
     );
-    target = nextPage(answer);
   }
   return pages;
 }

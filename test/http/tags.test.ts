@@ -5,7 +5,7 @@ import { expectAnswer, expectError, type Answer } from "./answer.ts";
 import type { Client } from "./client.ts";
 import { content, image } from "./content.ts";
 import { describeRegistry } from "./matrix.ts";
-import { beginUpload, nextPage, pushBlob, pushImage, tagsOf } from "./pushing.ts";
+import { beginUpload, followPages, nextPage, pushBlob, pushImage, tagsOf } from "./pushing.ts";
 
 /** In byte order: digits, capitals, the underscore, small letters. */
 const ordered = ["0", "1.10", "1.9", "A", "B-1", "Z", "_", "_a", "a", "a-b", "a.b", "aa", "b"];
@@ -70,12 +70,10 @@ describeRegistry("A page of tags (end-8b)", (given) => {
     await pushTags(client, repository);
     for (const n of [1, 2, 5, ordered.length - 1]) {
       const pages: (readonly string[])[] = [];
-      let target: string | undefined = `/v2/${repository}/tags/list?n=${n}`;
-      while (target !== undefined) {
-        const answer: Answer = await client.get(target);
+      for await (const answer of followPages(client, `/v2/${repository}/tags/list?n=${n}`)) {
         const page = listOf(answer);
         pages.push(page);
-        target = nextPage(answer);
+        const target = nextPage(answer);
         if (target !== undefined) {
           assert.equal(page.length, n);
           assert.equal(target, `/v2/${repository}/tags/list?last=${page.at(-1)}&n=${n}`);
@@ -140,12 +138,9 @@ describeRegistry("A page of tags (end-8b)", (given) => {
     await pushTags(client, repository);
     for (const n of ["5", "1000000", "9".repeat(30)]) {
       const pages: string[] = [];
-      let target: string | undefined = `/v2/${repository}/tags/list?n=${n}`;
-      while (target !== undefined) {
-        const answer: Answer = await client.get(target);
+      for await (const answer of followPages(client, `/v2/${repository}/tags/list?n=${n}`)) {
         assert(listOf(answer).length <= 4);
         pages.push(...listOf(answer));
-        target = nextPage(answer);
       }
       assert.deepEqual(pages, ordered);
     }
