@@ -12,6 +12,8 @@ export type FileCalls = DescriptorCalls & PathCalls;
 
 export interface DescriptorCalls {
   readonly open: (path: string, flags: number) => Promise<number>;
+  /** A folder that was just in use, to sync it. */
+  readonly openFolder: (path: string) => Promise<number>;
   readonly close: (fd: number) => Promise<void>;
   readonly fstat: (fd: number) => Promise<fs.Stats>;
   /** The number of bytes that were read at `position`, 0 at the end of the file. */
@@ -25,6 +27,8 @@ export interface DescriptorCalls {
 
 export interface PathCalls {
   readonly stat: (path: string) => Promise<fs.Stats>;
+  /** `stat` of a file that was just in use. */
+  readonly look: (path: string) => Promise<fs.Stats>;
   readonly readFile: (path: string) => Promise<Bytes>;
   readonly readdir: (path: string) => Promise<string[]>;
   readonly link: (from: string, to: string) => Promise<void>;
@@ -40,8 +44,10 @@ export interface PathCalls {
 
 export const nodeFileCalls: FileCalls = {
   open: (path, flags) => valueOf((done) => fs.open(path, flags, done)),
-  // These two need no disk, for what is open is in memory and what was written is synced: a visit
-  // to the thread pool would cost ten times as much as the call.
+  // These four need no disk, for what is or was just open is in memory, and they change nothing
+  // that a journal would hold up: a visit to the thread pool would cost ten times as much.
+  openFolder: async (path) => fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY),
+  look: async (path) => fs.statSync(path),
   close: async (fd) => fs.closeSync(fd),
   fstat: async (fd) => fs.fstatSync(fd),
   stat: (path) => valueOf((done) => fs.stat(path, done)),

@@ -4,7 +4,6 @@
  * who made it has synced its entry yet, so every committer syncs for itself, and never trusts what
  * it merely sees.
  */
-import { constants } from "node:fs";
 import { dirname, relative } from "node:path";
 import { errorCode } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
@@ -82,7 +81,7 @@ export class DurableFolders {
   }
 
   async #sync(folder: string): Promise<void> {
-    const fd = await this.#calls.open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+    const fd = await this.#calls.openFolder(folder);
     try {
       await this.#calls.fsync(fd);
     } catch (error) {

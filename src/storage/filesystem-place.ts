@@ -68,7 +68,7 @@ export class Placement {
 
   /** One attempt to have the right bytes at the place; false when something vanished under it. */
   async #enter(from: string, place: BlobPlace, size: number): Promise<boolean> {
-    const found = await unless(this.#calls.stat(from), "ENOENT");
+    const found = await unless(this.#calls.look(from), "ENOENT");
     if (found === undefined) {
       if ((await this.#sizeKept(place, size)) === size) return true;
       throw new StorageError("filesystem", `neither an upload nor ${place.key} has the bytes`);

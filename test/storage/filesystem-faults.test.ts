@@ -141,6 +141,11 @@ test("a full disk is a StorageError, and nothing stays open", async () => {
       open += 1;
       return fd;
     },
+    openFolder: async (path) => {
+      const fd = await nodeFileCalls.openFolder(path);
+      open += 1;
+      return fd;
+    },
     close: async (fd) => {
       open -= 1;
       await nodeFileCalls.close(fd);
@@ -313,8 +318,8 @@ test("every folder with a new entry is synced before the answer, whoever made it
   const paths = new Map<number, string>();
   const synced = new Set<string>();
   const calls: Partial<FileCalls> = {
-    open: async (path, flags) => {
-      const fd = await nodeFileCalls.open(path, flags);
+    openFolder: async (path) => {
+      const fd = await nodeFileCalls.openFolder(path);
       paths.set(fd, path);
       return fd;
     },
