@@ -318,6 +318,11 @@ test("every folder with a new entry is synced before the answer, whoever made it
   const paths = new Map<number, string>();
   const synced = new Set<string>();
   const calls: Partial<FileCalls> = {
+    open: async (path, flags) => {
+      const fd = await nodeFileCalls.open(path, flags);
+      paths.set(fd, path);
+      return fd;
+    },
     openFolder: async (path) => {
       const fd = await nodeFileCalls.openFolder(path);
       paths.set(fd, path);
