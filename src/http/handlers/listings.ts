@@ -53,7 +53,8 @@ const listReferrers: Handler = async (ctx) => {
     const parameters = { artifactType, last: page.items.at(-1)?.digest };
     headers.push(nextPage(ctx, `${name}/referrers/${subject}`, parameters));
   }
-  const manifests = page.items.map(descriptorJson).join(",");
+  const quoted = new Map<string, string>();
+  const manifests = page.items.map((record) => descriptorJson(record, quoted)).join(",");
   const index = `{"schemaVersion":2,"mediaType":"${ociIndex}","manifests":[${manifests}]}`;
   const made = jsonAnswer(200, index, headers);
   const typed = made.headers.map(([key, value]) =>
@@ -64,17 +65,18 @@ const listReferrers: Handler = async (ctx) => {
 
 /**
  * Annotations are stored as JSON text and go out as they are: they may be most of a large answer.
+ * `quoted` keeps media types as JSON: a page has few different ones.
  */
-function descriptorJson(record: ReferrerRecord): string {
+function descriptorJson(record: ReferrerRecord, quoted: Map<string, string>): string {
   const { annotationsJson, artifactType, digest, mediaType, size } = record;
-  const known = JSON.stringify({
-    mediaType,
-    size,
-    digest,
-    ...(artifactType === undefined ? {} : { artifactType }),
-  });
-  if (annotationsJson === undefined) return known;
-  return `${known.slice(0, -1)},"annotations":${annotationsJson}}`;
+  const quote = (text: string): string => {
+    const json = quoted.get(text) ?? JSON.stringify(text);
+    quoted.set(text, json);
+    return json;
+  };
+  const type = artifactType === undefined ? "" : `,"artifactType":${quote(artifactType)}`;
+  const annotations = annotationsJson === undefined ? "" : `,"annotations":${annotationsJson}`;
+  return `{"mediaType":${quote(mediaType)},"size":${size},"digest":"${digest}"${type}${annotations}}`;
 }
 
 export const catalog: MethodTable = { GET: listRepositories };

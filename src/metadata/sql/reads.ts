@@ -184,6 +184,27 @@ function referrers(db: Db) {
   );
 }
 
+/** How many bytes of annotations a page of referrers has, without reading them. */
+function referrersBytes(db: Db) {
+  const bytes = sql<number>`coalesce(sum(octet_length(annotations)), 0)`;
+  return prepare((place: { repository: string; subject: string; after: string; limit: number }) =>
+    db
+      .selectFrom(
+        db
+          .selectFrom("manifests")
+          .innerJoin("repositories", "repositories.id", "manifests.repository")
+          .select("manifests.annotations")
+          .where("repositories.name", "=", place.repository)
+          .where("manifests.subject", "=", place.subject)
+          .where("manifests.digest", ">", place.after)
+          .orderBy("manifests.digest")
+          .limit(place.limit)
+          .as("page"),
+      )
+      .select(bytes.as("bytes")),
+  );
+}
+
 function referrersOfType(db: Db) {
   const artifactType = sql<string>`coalesce(artifact_type, config_media_type, '')`;
   return prepare((place: ReferrerPlaces) =>
@@ -224,6 +245,7 @@ export function prepareReads(db: Db): PreparedReads {
     tags: tags(db),
     repositories: repositories(db),
     referrers: referrers(db),
+    referrersBytes: referrersBytes(db),
     referrersOfType: referrersOfType(db),
     changes: changes(db),
   };

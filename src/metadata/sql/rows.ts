@@ -109,7 +109,8 @@ export function toReferrerPage(
     const record = toReferrerRecord(row);
     const { annotationsJson = "", artifactType = "", digest, mediaType } = record;
     bytes += descriptorBytesMax + digest.length + mediaType.length;
-    bytes += JSON.stringify(artifactType).length + Buffer.byteLength(annotationsJson);
+    // Quoting makes a text twice as long at most.
+    bytes += 2 * artifactType.length + Buffer.byteLength(annotationsJson);
     const fits = items.length < page.limit && (items.length === 0 || bytes <= page.bytesMax);
     if (!fits) return { items, more: true };
     items.push(record);
@@ -171,6 +172,10 @@ export interface PreparedReads {
   readonly referrers: PreparedQuery<
     { repository: string; subject: string; after: string; limit: number },
     ReferrerRow
+  >;
+  readonly referrersBytes: PreparedQuery<
+    { repository: string; subject: string; after: string; limit: number },
+    { bytes: number }
   >;
   readonly referrersOfType: PreparedQuery<ReferrerPlaces, ReferrerRow>;
   readonly changes: PreparedQuery<{ after: number; limit: number }, ChangeRow>;
