@@ -30,7 +30,7 @@ export class Inspection {
     });
   }
 
-  /** Every tag that is listed can be pulled with all that it needs. Resolves with how many there are. */
+  /** Every listed tag can be pulled with all that it needs. Resolves with how many there are. */
   async pullAllTags(): Promise<number> {
     const catalog = await this.#client.get("/v2/_catalog?n=100");
     assertStatus(catalog, 200);
@@ -49,7 +49,7 @@ export class Inspection {
     return count;
   }
 
-  /** The upload goes on where the registry says that it stands, and completes; or it is cleanly unknown. */
+  /** The upload goes on where the registry says that it stands; or it is cleanly unknown. */
   async resume(ledger: Ledger, upload: PendingUpload): Promise<"completed" | "unknown"> {
     const { acknowledged, content, isEnding, location, repository } = upload;
     const digest = sha256(content);

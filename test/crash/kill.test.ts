@@ -1,14 +1,14 @@
 /**
- * The server is killed at random moments of concurrent pushes, again and again on one root. What a client was told is
- * true afterwards, and nothing half-written is visible.
+ * The server is killed at random moments of concurrent pushes, again and again on one root. What a
+ * client was told is true afterwards, and nothing half-written is visible.
  *
- *     CRASH_SEED=<seed> repeats a run as far as that is possible; CRASH_ROUNDS=50 kills it fifty times.
+ * CRASH_SEED repeats a run as far as that is possible; CRASH_ROUNDS=50 kills it fifty times.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { setTimeout } from "node:timers/promises";
+import { setImmediate } from "node:timers/promises";
 import { Client, Disconnected } from "../race/support/client.ts";
 import { assertIntact, temporaryFolder } from "../race/support/places.ts";
 import { Random, seedFrom } from "../race/support/random.ts";
@@ -19,9 +19,11 @@ import { Worker } from "./workload.ts";
 
 const workerCount = 6;
 
-/** Requests and pieces of bodies before the server is killed, and ms after the last of them. */
+/** Requests and pieces of bodies before the server is killed. */
 const ticksMax = 300;
-const delayMsMax = 5;
+
+/** Turns of this process's event loop after the last of them: some milliseconds. */
+const turnsMax = 1000;
 
 /** Every so many rounds everything is looked at, and not just what the round has touched. */
 const roundsBetweenReviews = 10;
@@ -35,7 +37,7 @@ interface Tally {
   unknown: number;
 }
 
-test(`${rounds} times killed during pushes, the registry has all that it acknowledged`, async (t) => {
+test(`killed ${rounds} times, the registry has all that it acknowledged`, async (t) => {
   const seed = seedFrom("CRASH_SEED");
   t.diagnostic(`CRASH_SEED=${seed}`);
   const folder = await temporaryFolder(t);
@@ -84,14 +86,18 @@ class Crashes {
   /** Lets the clients work until the server is gone. */
   async crash(): Promise<void> {
     const { client, server } = this.#running();
-    const delayMs = this.#random.integer(0, delayMsMax * 1000) / 1000;
+    const turns = this.#random.integer(0, turnsMax);
     const last = this.#random.integer(1, ticksMax);
     const killed = Promise.withResolvers<void>();
     let ticks = 0;
+    const kill = async (): Promise<void> => {
+      // Not just when something was sent: any moment within an operation may be the one.
+      for (let turn = 0; turn < turns; turn += 1) await setImmediate();
+      await server.kill();
+    };
     const tick = (): void => {
       ticks += 1;
-      // The moment is a random one: within an operation, too.
-      if (ticks === last) killed.resolve(setTimeout(delayMs).then(() => server.kill()));
+      if (ticks === last) killed.resolve(kill());
     };
     const surroundings = {
       client,

@@ -49,11 +49,11 @@ export class Worker {
   /** One thing that a client does. */
   async act(surroundings: Surroundings): Promise<void> {
     const choice = this.#random.integer(0, 9);
-    if (choice < 5) return await this.#pushImage(surroundings);
-    if (choice < 7) return await this.#pushInChunks(surroundings);
-    if (choice < 8) return await this.#mount(surroundings);
-    if (choice < 9) return await this.#deleteBlob(surroundings);
-    return await this.#deleteManifestOrTag(surroundings);
+    if (choice < 5) await this.#pushImage(surroundings);
+    else if (choice < 7) await this.#pushInChunks(surroundings);
+    else if (choice < 8) await this.#mount(surroundings);
+    else if (choice < 9) await this.#deleteBlob(surroundings);
+    else await this.#deleteManifestOrTag(surroundings);
   }
 
   async #pushImage(surroundings: Surroundings): Promise<void> {

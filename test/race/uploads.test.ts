@@ -115,7 +115,7 @@ async function turns(random: Random): Promise<void> {
   for (let left = random.integer(0, 4); left > 0; left -= 1) await setImmediate();
 }
 
-/** Afterwards the upload is as its clients were told, and can be ended; or nobody knows it any more. */
+/** Afterwards the upload is as its clients were told, and can be ended; or nobody knows it. */
 async function completeOrFindUnknown(
   { clients, random }: Place,
   upload: {

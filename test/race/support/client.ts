@@ -1,4 +1,4 @@
-/** A client that speaks the protocol and nothing else: it neither repeats nor hides what it is answered. */
+/** A client that speaks the protocol: it neither repeats nor hides what it is answered. */
 import assert from "node:assert/strict";
 import { Agent, request, type ClientRequest, type IncomingMessage } from "node:http";
 import { sha256 } from "./random.ts";
@@ -23,7 +23,7 @@ export const octets = { "Content-Type": "application/octet-stream" };
 export const imageType = "application/vnd.oci.image.manifest.v1+json";
 const manifestType = { "Content-Type": imageType };
 
-/** No answer of a registry on this machine takes so long, ms: then the test says which one hangs. */
+/** No answer on this machine takes so long, ms: then the test says which one hangs. */
 const answerLimitMs = 30_000;
 
 /** A request whose body the test sends piece by piece. */

@@ -53,7 +53,7 @@ export function seedFrom(variable: string): number {
   return seed;
 }
 
-/** How often each race is run. RACE_ROUNDS asks for more: a race that is lost once in a thousand rounds is lost. */
+/** How often each race is run. RACE_ROUNDS asks for more: some are lost once in a thousand. */
 export function raceRounds(): number {
   const rounds = Number(process.env["RACE_ROUNDS"] ?? 16);
   if (!Number.isSafeInteger(rounds)) throw new Error("RACE_ROUNDS must be a whole number");

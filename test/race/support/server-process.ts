@@ -13,6 +13,8 @@ export interface ServerOptions {
   readonly folder: string;
   /** A program that runs the server's command line, such as a tracer. */
   readonly under?: readonly string[];
+  /** How long an upload's writer may be silent, ms. */
+  readonly uploadLeaseMs?: number;
 }
 
 const repositoryRoot = join(import.meta.dirname, "../../..");
@@ -38,7 +40,7 @@ export class ServerProcess {
 
   static async start(options: ServerOptions): Promise<ServerProcess> {
     const config = join(options.folder, "config.yml");
-    await writeFile(config, configuration(options.root));
+    await writeFile(config, configuration(options));
     const command = [process.execPath, "src/cli/longshore.ts", "serve", config];
     const [program = "", ...args] = [...(options.under ?? []), ...command];
     const child = spawn(program, args, {
@@ -92,8 +94,8 @@ export class ServerProcess {
 }
 
 /**
- * Stops the server as a debugger or a frozen machine would, at a moment when it does not hold the database's
- * write lock: that would stop the other process too, which is a different test. Bounded: such moments are rare.
+ * Stops the server as a debugger or a frozen machine would, at a moment when it does not hold the
+ * database's write lock: that would stop the other process too, which is a different test.
  */
 export async function freeze(server: ServerProcess): Promise<void> {
   for (let tries = 0; tries < 100; tries += 1) {
@@ -119,7 +121,7 @@ async function holdsWriteLock(pid: number): Promise<boolean> {
   return new RegExp(`POSIX\\s+ADVISORY\\s+WRITE\\s+${pid}\\s+\\S+\\s+120\\s`).test(locks);
 }
 
-function configuration(root: string): string {
+function configuration({ root, uploadLeaseMs = leaseMs }: ServerOptions): string {
   return [
     "version: 0.1",
     "log:",
@@ -132,7 +134,7 @@ function configuration(root: string): string {
     "  delete:",
     "    enabled: true",
     "  upload:",
-    `    lease: ${leaseMs}ms`,
+    `    lease: ${uploadLeaseMs}ms`,
     "http:",
     '  addr: "127.0.0.1:0"',
     "",
