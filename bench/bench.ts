@@ -11,6 +11,8 @@ import type { SideName } from "./servers/sides.ts";
 export const ROLES: readonly Role[] = ["subject", "yardstick"];
 
 export interface Peak {
+  /** The row during which it was seen. */
+  readonly row: string;
   readonly role: Role;
   readonly peakMiB: number;
 }
@@ -45,6 +47,7 @@ export class Bench {
   readonly #shared = new Map<Role, Promise<Own>>();
   readonly #rowServers = new Set<Server>();
   #folders = 0;
+  #row = "";
 
   constructor(options: {
     readonly plan: Plan;
@@ -79,22 +82,35 @@ export class Bench {
     return own;
   }
 
+  beginRow(row: string): void {
+    this.#row = row;
+  }
+
+  /** Ends what the row left behind when it failed, and notes the shared servers' peaks so far. */
+  async endRow(): Promise<void> {
+    this.#killRowServers();
+    for (const [role, own] of this.#shared) this.#notePeak(role, (await own).server);
+  }
+
   async close(): Promise<void> {
-    this.killRowServers();
+    this.#killRowServers();
     for (const own of this.#shared.values()) await (await own).stop();
     this.#shared.clear();
   }
 
-  /** Ends what a row left behind when it failed. */
-  killRowServers(): void {
+  #killRowServers(): void {
     for (const server of this.#rowServers) server.kill();
     this.#rowServers.clear();
   }
 
   /** For the way out when the benchmark itself is interrupted. */
   async kill(): Promise<void> {
-    this.killRowServers();
+    this.#killRowServers();
     for (const own of this.#shared.values()) (await own).server.kill();
+  }
+
+  #notePeak(role: Role, server: Server): void {
+    this.peaks.push({ role, row: this.#row, peakMiB: server.peakMiB() });
   }
 
   #sharedOwn(role: Role): Promise<Own> {
@@ -113,7 +129,7 @@ export class Bench {
       directory,
       stop: async () => {
         this.#rowServers.delete(server);
-        this.peaks.push({ role, peakMiB: server.peakMiB() });
+        this.#notePeak(role, server);
         await server.stop();
       },
       remove: () => rmSync(directory, { recursive: true, force: true }),

@@ -109,14 +109,15 @@ async function runRows(
   for (const row of rows) {
     const seconds = ((performance.now() - begun) / 1000).toFixed(0);
     process.stderr.write(`${row} (${seconds} s)\n`);
+    bench.beginRow(row);
     try {
       lines.push(...((await ROWS.get(row)?.(bench)) ?? []));
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       process.stderr.write(`  failed: ${reason}\n`);
       failures.push(`${row}: ${reason}`);
-      bench.killRowServers();
     }
+    await bench.endRow();
   }
   await bench.close();
   if (bench.peaks.length > 0) lines.push(wholeRun(bench));

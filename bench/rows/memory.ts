@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { ROLES } from "../bench.ts";
-import type { Bench, Own } from "../bench.ts";
+import type { Bench, Own, Peak } from "../bench.ts";
 import { pushWith, read } from "../load/tools.ts";
 import { LAYER_BYTES } from "../plan.ts";
 import type { Line, Role, Sample, Samples, Target } from "../results.ts";
@@ -111,16 +111,23 @@ async function peakDuring({ server }: Own, work: () => Promise<unknown>): Promis
 
 /** Every server of the run counts, each with its own peak. */
 export function wholeRun(bench: Bench): Line {
-  const highest = (role: Role): readonly Sample[] => {
-    const peaks = bench.peaks.filter((peak) => peak.role === role).map((peak) => peak.peakMiB);
-    return peaks.length === 0 ? [] : [{ value: Math.max(...peaks) }];
-  };
+  const peaks = ROLES.map((role) => highest(bench, role));
+  const [subject, yardstick] = peaks.map((peak) => (peak ? [{ value: peak.peakMiB }] : []));
   return {
     row: "memory",
     work: "peak of any server in the whole run",
     unit: "MiB",
     moreIsBetter: false,
-    samples: { subject: highest("subject"), yardstick: highest("yardstick") },
+    samples: { subject: subject ?? [], yardstick: yardstick ?? [] },
     targets: WHOLE_RUN,
+    notes: peaks.flatMap((peak) =>
+      peak ? `${bench.sides[peak.role]}: its highest peak came in the row ${peak.row}` : [],
+    ),
   };
+}
+
+/** Of equals the first: the shared server's peak stays what it was in all later rows. */
+function highest(bench: Bench, role: Role): Peak | undefined {
+  const peaks = bench.peaks.filter((peak) => peak.role === role);
+  return peaks.toSorted((a, b) => b.peakMiB - a.peakMiB)[0];
 }
