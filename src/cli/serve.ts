@@ -6,32 +6,51 @@ import { compose, type ComposedRegistry } from "../app.ts";
 import { builtInConfig, type Config } from "../config/config.ts";
 import { ConfigError, parseDistributionYaml } from "../config/distribution-yaml.ts";
 import { serve, type RunningServer } from "../node/serve.ts";
-import { createAccessLog, type AccessLog } from "../observe/access-log.ts";
+import { createAccessLog } from "../observe/access-log.ts";
 import { createLogger, type Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
-import { createRequestObserver } from "../observe/request-observer.ts";
+import { createRequestObserver, type ObservedRequest } from "../observe/request-observer.ts";
 import { serveDebug } from "./debug-server.ts";
 import { packageVersion } from "./version.ts";
 
 export async function runServe(file: string | undefined): Promise<void> {
   const config = file === undefined ? builtInConfig : await readConfig(file);
-  const { drainMs } = config.http;
   const { fields, format, level } = config.log;
   const logger = createLogger({ level, format, fields });
   for (const warning of config.warnings) logger.warn(`${file ?? "config"}: ${warning}`);
   const accessLog = config.log.accessLog ? createAccessLog(Date.now) : undefined;
   const metrics = new Metrics();
-  const registry = await composeFrom(config, { logger, accessLog, metrics });
-  await warnOfForeignContent(config, registry, logger);
-  const server = await listen(config, registry, logger);
-  const debug =
-    config.debug === undefined ? undefined : await serveDebug(config.debug, { metrics, logger });
-  process.stdout.write(await greeting(config, server));
-  await stopSignal(logger);
-  await Promise.all([server.close({ drainMs }), debug?.close({ drainMs })]);
-  await registry.close();
-  accessLog?.close();
-  logger.info("stopped");
+  const observe = createRequestObserver({ logger, metrics, accessLog });
+  const registry = await composeFrom(config, observe, logger);
+  try {
+    await warnOfForeignContent(config, registry, logger);
+    await runServers(config, registry, { logger, metrics, observe });
+    logger.info("stopped");
+  } finally {
+    await registry.close();
+    accessLog?.close();
+  }
+}
+
+interface Sinks {
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly observe: (request: ObservedRequest) => void;
+}
+
+/** Listens until the process is told to stop, and lets what is in flight end. */
+async function runServers(config: Config, registry: ComposedRegistry, sinks: Sinks): Promise<void> {
+  const { drainMs } = config.http;
+  const servers: RunningServer[] = [];
+  try {
+    const server = await listen(config, registry, sinks);
+    servers.push(server);
+    if (config.debug !== undefined) servers.push(await serveDebug(config.debug, sinks));
+    process.stdout.write(await greeting(config, server));
+    await stopSignal(sinks.logger);
+  } finally {
+    await Promise.all(servers.map((server) => server.close({ drainMs })));
+  }
 }
 
 async function readConfig(file: string): Promise<Config> {
@@ -52,11 +71,8 @@ async function readConfig(file: string): Promise<Config> {
 
 function composeFrom(
   config: Config,
-  sinks: {
-    readonly logger: Logger;
-    readonly accessLog: AccessLog | undefined;
-    readonly metrics: Metrics;
-  },
+  observe: Sinks["observe"],
+  logger: Logger,
 ): Promise<ComposedRegistry> {
   const { deleteEnabled, deleteReferenced, storage, uploadLeaseMs } = config;
   return compose({
@@ -68,8 +84,8 @@ function composeFrom(
       ...(uploadLeaseMs === undefined ? {} : { uploadLeaseMs }),
     },
     http: config.http,
-    observe: createRequestObserver(sinks),
-    report: (problem, error) => sinks.logger.error({ err: error }, problem),
+    observe,
+    report: (problem, error) => logger.error({ err: error }, problem),
   });
 }
 
@@ -92,7 +108,7 @@ async function warnOfForeignContent(
 function listen(
   config: Config,
   registry: ComposedRegistry,
-  logger: Logger,
+  { logger, observe }: Sinks,
 ): Promise<RunningServer> {
   const { host, port } = config.http.listen;
   return serve({
@@ -100,7 +116,20 @@ function listen(
     port,
     ...(host === undefined ? {} : { host }),
     onError: (error, context) => logger.error({ err: error, ...context }, "an answer failed"),
-    onRefused: (refusal, context) => logger.info({ ...context }, refusal.message),
+    onRefused: (refusal, context) =>
+      observe({
+        method: context.method ?? "-",
+        url: "",
+        target: context.target ?? "-",
+        remoteAddress: context.remoteAddress,
+        header: () => null,
+        requestId: context.requestId,
+        handler: "none",
+        status: refusal.status,
+        contentLength: "-",
+        durationMs: 0,
+        error: refusal,
+      }),
   });
 }
 

@@ -1,10 +1,21 @@
 /** Answers that never reach the app, or come in its place: always the error envelope. */
+import { randomUUID } from "node:crypto";
 import { STATUS_CODES } from "node:http";
 import type { Answer } from "../http/exchange.ts";
 import { errorEnvelope, OciError } from "../oci/errors.ts";
 
 const jsonContentType = "application/json";
 const apiVersion: readonly [string, string] = ["Docker-Distribution-API-Version", "registry/2.0"];
+
+/** Ids of what was refused, by the error that says why: the client and the log get the same one. */
+const requestIds = new WeakMap<OciError, string>();
+
+/** The id under which a refused request is known: the app, which would have made one, never saw it. */
+export function requestIdOf(error: OciError): string {
+  const id = requestIds.get(error) ?? randomUUID();
+  requestIds.set(error, id);
+  return id;
+}
 
 /** The client's fault, found before the app was asked. */
 export function malformed(message: string, status = 400, cause?: unknown): OciError {
@@ -18,6 +29,7 @@ export function refusalAnswer(error: OciError): Answer & { readonly body: string
     headers: [
       ["Content-Type", jsonContentType],
       apiVersion,
+      ["X-Request-Id", requestIdOf(error)],
       ["Content-Length", String(Buffer.byteLength(body))],
     ],
     body,

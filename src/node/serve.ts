@@ -8,7 +8,13 @@ import { BufferPool } from "./buffer-pool.ts";
 import { Connection } from "./connection.ts";
 import { defaultLimits, type Limits } from "./limits.ts";
 import { NodeRequest } from "./node-request.ts";
-import { malformed, rawRefusal, refusalAnswer, refusalOfParserError } from "./refusal.ts";
+import {
+  malformed,
+  rawRefusal,
+  refusalAnswer,
+  refusalOfParserError,
+  requestIdOf,
+} from "./refusal.ts";
 import { sendAnswer } from "./send-answer.ts";
 import { StreamSender } from "./stream-sender.ts";
 
@@ -25,7 +31,10 @@ export interface ServeOptions {
    */
   readonly onError?: (error: unknown, context?: RequestContext) => void;
   /** A request was refused here; the app has not seen it. */
-  readonly onRefused?: (refusal: OciError, context: Partial<RequestContext>) => void;
+  readonly onRefused?: (
+    refusal: OciError,
+    context: Partial<RequestContext> & { readonly requestId: string },
+  ) => void;
 }
 
 export interface RequestContext {
@@ -181,7 +190,10 @@ class Carrier implements RunningServer {
       if (problem === undefined) {
         await sendAnswer(request, await this.#options.handle(request), this.#sender);
       } else {
-        this.#options.onRefused?.(problem, contextOf(request));
+        this.#options.onRefused?.(problem, {
+          ...contextOf(request),
+          requestId: requestIdOf(problem),
+        });
         await sendAnswer(request, refusalAnswer(problem), this.#sender);
       }
     } catch (error) {
@@ -213,6 +225,7 @@ class Carrier implements RunningServer {
 
   #refused(refusal: OciError, socket: Socket, incoming?: IncomingMessage): void {
     this.#options.onRefused?.(refusal, {
+      requestId: requestIdOf(refusal),
       remoteAddress: this.#connections.get(socket)?.remoteAddress,
       ...(incoming && { method: incoming.method ?? "", target: incoming.url ?? "" }),
     });
