@@ -20,7 +20,7 @@ import { Worker } from "./workload.ts";
 const workerCount = 6;
 
 /** Requests and pieces of bodies before the server is killed. */
-const ticksMax = 300;
+const ticksMax = 200;
 
 /** Turns of this process's event loop after the last of them: some milliseconds. */
 const turnsMax = 1000;

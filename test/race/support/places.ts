@@ -5,7 +5,7 @@ import { createReadStream } from "node:fs";
 import { mkdir, mkdtemp, readdir, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { after, test, type TestContext } from "node:test";
 import { inspect } from "node:util";
 import { compose } from "../../../src/app.ts";
 import { serve } from "../../../src/node/serve.ts";
@@ -27,45 +27,73 @@ interface Opened extends Pick<Place, "clients" | "servers"> {
   close(): Promise<void>;
 }
 
-const kinds = { "in process": openInProcess, "two processes": openTwoProcesses };
+type Opening = (root: string, folder: string) => Promise<Opened>;
+type Race = (place: Place, context: TestContext) => Promise<void>;
+
+/** A kind of place. It is opened once for the tests of a file, which run one after the other. */
+class Kind {
+  readonly name: string;
+  readonly #open: Opening;
+  #place: Promise<Opened & { readonly root: string }> | undefined;
+
+  constructor(name: string, open: Opening) {
+    this.name = name;
+    this.#open = open;
+  }
+
+  place(): Promise<Opened & { readonly root: string }> {
+    this.#place ??= this.#make();
+    return this.#place;
+  }
+
+  async #make(): Promise<Opened & { readonly root: string }> {
+    const folder = await mkdtemp(join(await roomyFolder(), "longshore-race-"));
+    const root = join(folder, "root");
+    const opened = await this.#open(root, folder);
+    const close = async (): Promise<void> => {
+      for (const client of opened.clients) client.close();
+      await opened.close();
+      await rm(folder, { recursive: true, force: true });
+    };
+    return { ...opened, root, close };
+  }
+
+  async close(): Promise<void> {
+    const place = await this.#place;
+    await place?.close();
+  }
+}
+
+const inProcess = new Kind("in process", openInProcess);
+const twoProcesses = new Kind("two processes", openTwoProcesses);
+
+after(() => Promise.all([inProcess.close(), twoProcesses.close()]));
 
 /** Runs the race in each kind of place, with a new seed each time; RACE_SEED repeats one. */
-export function race(
-  name: string,
-  run: (place: Place, context: TestContext) => Promise<void>,
-): void {
-  for (const [kind, open] of Object.entries(kinds)) raceIn(`${name} (${kind})`, open, run);
+export function race(name: string, run: Race): void {
+  for (const kind of [inProcess, twoProcesses]) raceIn(`${name} (${kind.name})`, kind, run);
 }
 
 /** A race that needs two processes. */
-export function raceOfProcesses(
-  name: string,
-  run: (place: Place, context: TestContext) => Promise<void>,
-): void {
-  raceIn(name, openTwoProcesses, run);
+export function raceOfProcesses(name: string, run: Race): void {
+  raceIn(name, twoProcesses, run);
 }
 
-function raceIn(
-  name: string,
-  open: (root: string, folder: string) => Promise<Opened>,
-  run: (place: Place, context: TestContext) => Promise<void>,
-): void {
+function raceIn(name: string, kind: Kind, run: Race): void {
   test(name, async (context) => {
     const seed = seedFrom("RACE_SEED");
     context.diagnostic(`RACE_SEED=${seed}`);
-    const folder = await temporaryFolder(context);
-    const root = join(folder, "root");
-    const opened = await open(root, folder);
+    const place = await kind.place();
     try {
-      await run({ ...opened, root, random: new Random(seed) }, context);
-      assert.deepEqual(opened.failures(), [], "nothing failed inside");
+      await run({ ...place, random: new Random(seed) }, context);
+      assert.deepEqual(place.failures(), [], "nothing failed inside");
+      await assertIntact(place.root);
     } catch (error) {
       throw new Error(`RACE_SEED=${seed}`, { cause: error });
     } finally {
-      for (const client of opened.clients) client.close();
-      await opened.close();
+      // Whichever test left it stopped, the next one needs it.
+      for (const server of place.servers) server.signal("SIGCONT");
     }
-    await assertIntact(root);
   });
 }
 
@@ -122,8 +150,6 @@ async function openTwoProcesses(root: string, folder: string): Promise<Opened> {
     servers,
     failures: () => servers.map(({ log }) => log).filter((log) => log !== ""),
     close: async () => {
-      // Whichever test left it stopped, it has to end.
-      for (const server of servers) server.signal("SIGCONT");
       await Promise.all(servers.map((server) => server.stop()));
     },
   };
