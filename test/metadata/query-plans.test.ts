@@ -33,9 +33,9 @@ function stepsOf(database: DatabaseSync, query: string): readonly string[] {
   return steps.map(({ detail }) => String(detail));
 }
 
-/** Steps that read a whole table or index. Rows that the statement made itself are no table. */
+/** Steps that read a whole table or index. Rows that the statement brings along are no table. */
 function scans(steps: readonly string[]): readonly string[] {
-  return steps.filter((step) => /^SCAN (?!CONSTANT ROW|\d+-ROW VALUES|page$)/.test(step));
+  return steps.filter((step) => /^SCAN (?!CONSTANT ROW|\d+-ROW VALUES)/.test(step));
 }
 
 /** The index, or its first columns, by which a table is searched. */

@@ -161,13 +161,20 @@ function repositories(db: Db) {
   );
 }
 
+/**
+ * Annotations up to this many bytes come with their row, larger ones one by one: a page has up to a
+ * thousand rows, and each may have 4 MiB of them.
+ */
+const annotationsInRowMax = 8192;
+
 const referrerColumns = [
   "manifests.digest",
   "manifests.media_type as mediaType",
   "manifests.size",
-  "manifests.artifact_type as artifactType",
-  "manifests.config_media_type as configMediaType",
-  "manifests.annotations",
+  sql<string | null>`coalesce(artifact_type, config_media_type)`.as("artifactType"),
+  sql<number | null>`octet_length(annotations)`.as("annotationsBytes"),
+  sql<string | null>`case when octet_length(annotations) <= ${sql.lit(annotationsInRowMax)}
+    then annotations end`.as("annotations"),
 ] as const;
 
 function referrers(db: Db) {
@@ -184,24 +191,14 @@ function referrers(db: Db) {
   );
 }
 
-/** How many bytes of annotations a page of referrers has, without reading them. */
-function referrersBytes(db: Db) {
-  const bytes = sql<number>`coalesce(sum(octet_length(annotations)), 0)`;
-  return prepare((place: { repository: string; subject: string; after: string; limit: number }) =>
+function annotationsOf(db: Db) {
+  return prepare((place: { repository: string; digest: string }) =>
     db
-      .selectFrom(
-        db
-          .selectFrom("manifests")
-          .innerJoin("repositories", "repositories.id", "manifests.repository")
-          .select("manifests.annotations")
-          .where("repositories.name", "=", place.repository)
-          .where("manifests.subject", "=", place.subject)
-          .where("manifests.digest", ">", place.after)
-          .orderBy("manifests.digest")
-          .limit(place.limit)
-          .as("page"),
-      )
-      .select(bytes.as("bytes")),
+      .selectFrom("manifests")
+      .innerJoin("repositories", "repositories.id", "manifests.repository")
+      .select("manifests.annotations")
+      .where("repositories.name", "=", place.repository)
+      .where("manifests.digest", "=", place.digest),
   );
 }
 
@@ -245,7 +242,7 @@ export function prepareReads(db: Db): PreparedReads {
     tags: tags(db),
     repositories: repositories(db),
     referrers: referrers(db),
-    referrersBytes: referrersBytes(db),
+    annotationsOf: annotationsOf(db),
     referrersOfType: referrersOfType(db),
     changes: changes(db),
   };

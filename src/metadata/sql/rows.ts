@@ -81,18 +81,9 @@ export interface ReferrerRow {
   mediaType: string;
   size: number;
   artifactType: string | null;
-  configMediaType: string | null;
+  annotationsBytes: number | null;
+  /** Null also where they are too large to come with their row. */
   annotations: string | null;
-}
-
-function toReferrerRecord(row: ReferrerRow): ReferrerRecord {
-  return {
-    digest: row.digest as Digest,
-    mediaType: row.mediaType,
-    size: row.size,
-    artifactType: row.artifactType ?? row.configMediaType ?? undefined,
-    annotationsJson: row.annotations ?? undefined,
-  };
 }
 
 /** JSON around the values of a referrer's descriptor, and its size, in bytes. */
@@ -100,20 +91,23 @@ const descriptorBytesMax = 100;
 
 /** Takes no more rows than fit: a referrer's annotations may be as large as a manifest. */
 export function toReferrerPage(
-  rows: Iterable<ReferrerRow>,
+  rows: readonly ReferrerRow[],
   page: { readonly limit: number; readonly bytesMax: number },
+  annotationsOf: (digest: string) => string | undefined,
 ): Page<ReferrerRecord> {
   const items: ReferrerRecord[] = [];
   let bytes = 0;
   for (const row of rows) {
-    const record = toReferrerRecord(row);
-    const { annotationsJson = "", artifactType = "", digest, mediaType } = record;
-    bytes += descriptorBytesMax + digest.length + mediaType.length;
+    const { annotationsBytes, digest, mediaType, size } = row;
+    const artifactType = row.artifactType ?? undefined;
     // Quoting makes a text twice as long at most.
-    bytes += 2 * artifactType.length + Buffer.byteLength(annotationsJson);
+    bytes += descriptorBytesMax + digest.length + 2 * mediaType.length;
+    bytes += 2 * (artifactType?.length ?? 0) + (annotationsBytes ?? 0);
     const fits = items.length < page.limit && (items.length === 0 || bytes <= page.bytesMax);
     if (!fits) return { items, more: true };
-    items.push(record);
+    const annotationsJson =
+      annotationsBytes === null ? undefined : (row.annotations ?? annotationsOf(digest));
+    items.push({ digest: digest as Digest, mediaType, size, artifactType, annotationsJson });
   }
   return { items, more: false };
 }
@@ -173,9 +167,9 @@ export interface PreparedReads {
     { repository: string; subject: string; after: string; limit: number },
     ReferrerRow
   >;
-  readonly referrersBytes: PreparedQuery<
-    { repository: string; subject: string; after: string; limit: number },
-    { bytes: number }
+  readonly annotationsOf: PreparedQuery<
+    { repository: string; digest: string },
+    { annotations: string | null }
   >;
   readonly referrersOfType: PreparedQuery<ReferrerPlaces, ReferrerRow>;
   readonly changes: PreparedQuery<{ after: number; limit: number }, ChangeRow>;

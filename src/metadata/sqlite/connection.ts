@@ -77,12 +77,6 @@ export class Connection {
     return prepared.all(...(bind(query, values) as SQLInputValue[])) as T[];
   }
 
-  /** Rows one by one, as far as somebody wants them. Not to be held over an await. */
-  each<P extends Record<string, unknown>, T>(query: PreparedQuery<P, T>, values: P): Iterable<T> {
-    const { prepared } = this.#statement(query.sql);
-    return prepared.iterate(...(bind(query, values) as SQLInputValue[])) as Iterable<T>;
-  }
-
   first<P extends Record<string, unknown>, T>(
     query: PreparedQuery<P, T>,
     values: P,

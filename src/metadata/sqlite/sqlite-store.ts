@@ -145,18 +145,14 @@ class SqliteStore implements MetadataStore {
   ): Promise<Page<ReferrerRecord>> {
     const { after, artifactType, limit, bytesMax } = options;
     const places = { repository, subject, after, limit: limit + 1 };
-    if (artifactType !== undefined) {
-      const some = this.#reader.each(this.#reads.referrersOfType, { ...places, artifactType });
-      return toReferrerPage(some, { limit, bytesMax });
-    }
-    // Rows come faster all at once, and one by one where all at once might be gigabytes.
-    const { bytes = 0 } = this.#reader.first(this.#reads.referrersBytes, places) ?? {};
-    const { referrers } = this.#reads;
     const rows =
-      bytes <= bytesMax
-        ? this.#reader.all(referrers, places)
-        : this.#reader.each(referrers, places);
-    return toReferrerPage(rows, { limit, bytesMax });
+      artifactType === undefined
+        ? this.#reader.all(this.#reads.referrers, places)
+        : this.#reader.all(this.#reads.referrersOfType, { ...places, artifactType });
+    const annotationsOf = (digest: string): string | undefined =>
+      this.#reader.first(this.#reads.annotationsOf, { repository, digest })?.annotations ??
+      undefined;
+    return toReferrerPage(rows, { limit, bytesMax }, annotationsOf);
   }
 
   async listChanges(options: {
