@@ -41,8 +41,12 @@ export class UploadWriters {
     write: (lease: UploadLease) => Promise<T>,
   ): Promise<T> {
     return await this.#alone(upload.id, async (abort) => {
-      const lease = await this.#acquire(upload, AbortSignal.any([signal, abort.signal]));
-      return await this.#renewing(lease, abort, write);
+      const { record, previousWriter } = await this.#acquire(upload);
+      const lease = toLease(record, record.state, AbortSignal.any([signal, abort.signal]));
+      return await this.#renewing(lease, abort, async () => {
+        const mine = previousWriter === undefined ? lease : await this.#takeOver(lease);
+        return await this.#releasing(mine, write);
+      });
     });
   }
 
@@ -54,7 +58,7 @@ export class UploadWriters {
   ): Promise<T> {
     return await this.#alone(record.id, async (abort) => {
       const lease = toLease(record, record.state, AbortSignal.any([signal, abort.signal]));
-      return await this.#renewing(lease, abort, write);
+      return await this.#renewing(lease, abort, () => this.#releasing(lease, write));
     });
   }
 
@@ -78,14 +82,18 @@ export class UploadWriters {
     }
   }
 
-  async #acquire(
-    upload: { readonly repository: RepositoryName; readonly id: string },
-    signal: AbortSignal,
-  ): Promise<UploadLease> {
-    const { metadata, settings, store, writer } = this.#ctx;
+  /**
+   * Each writer has a name of its own: one that did not give its lease back is a stranger to the
+   * next one, in this process too, and what it left is not trusted.
+   */
+  async #acquire(upload: { readonly repository: RepositoryName; readonly id: string }): Promise<{
+    readonly record: UploadRecord;
+    readonly previousWriter: string | undefined;
+  }> {
+    const { metadata, newId, settings, writer } = this.#ctx;
     const done = await metadata.execute("acquireUpload", {
       ...upload,
-      writer,
+      writer: `${writer}:${newId()}`,
       leaseMs: settings.uploadLeaseMs,
     });
     if (done.outcome === "unknown") throw uploadUnknown(upload.id);
@@ -94,15 +102,24 @@ export class UploadWriters {
       const message = "another request writes to this upload";
       throw new UploadConflict(message, { id: upload.id, offset }, retryAfterMs);
     }
-    const { upload: record, previousWriter } = done;
-    if (previousWriter === undefined) return toLease(record, record.state, signal);
-    const from = { id: record.id, state: record.state };
-    const state = await store.create(record.id, { from, size: record.offset });
-    const lease = toLease(record, state, signal);
-    const { digestsSoFar, offset } = record;
-    await this.save(lease, { offset, digestsSoFar, state }, "keep");
-    await store.abort(from);
-    return lease;
+    return { record: done.upload, previousWriter: done.previousWriter };
+  }
+
+  /** Goes on in a copy, since the writer before may still be alive somewhere. */
+  async #takeOver({ epoch, record, signal, stored: from }: UploadLease): Promise<UploadLease> {
+    const { metadata, store } = this.#ctx;
+    const { digestsSoFar, id, offset } = record;
+    try {
+      const state = await store.create(id, { from, size: offset });
+      const lease = toLease(record, state, signal);
+      await this.save(lease, { offset, digestsSoFar, state }, "keep");
+      await store.abort(from);
+      return lease;
+    } catch (error) {
+      // The lease ends, and is not given back: the next one has to take over, too.
+      await metadata.execute("saveUpload", { id, epoch, lease: { forMs: 0 } });
+      throw error;
+    }
   }
 
   /** Records what an append left. A lease that was lost in the meantime is a conflict. */
@@ -150,7 +167,7 @@ export class UploadWriters {
   async #renewing<T>(
     lease: UploadLease,
     abort: AbortController,
-    write: (lease: UploadLease) => Promise<T>,
+    write: () => Promise<T>,
   ): Promise<T> {
     const { record } = lease;
     const renew = async (): Promise<void> => {
@@ -163,16 +180,22 @@ export class UploadWriters {
     const timer = setInterval(() => void renew(), this.#ctx.settings.uploadLeaseMs / 3);
     timer.unref();
     try {
-      return await write(lease);
-    } catch (error) {
-      await this.#release(lease);
-      throw error;
+      return await write();
     } finally {
       clearInterval(timer);
     }
   }
 
   /** After a failure the next writer need not wait for the lease to run out. */
+  async #releasing<T>(lease: UploadLease, write: (lease: UploadLease) => Promise<T>): Promise<T> {
+    try {
+      return await write(lease);
+    } catch (error) {
+      await this.#release(lease);
+      throw error;
+    }
+  }
+
   async #release({ epoch, record, stored }: UploadLease): Promise<void> {
     const { metadata, report } = this.#ctx;
     try {

@@ -96,9 +96,9 @@ raceOfProcesses("an upload goes back and forth between two frozen processes", as
     await sendHalf(place, lost, other, offset);
     await freeze(server);
     const end = offset + random.integer(2, 600_000);
-    const taken = await afterLease(() =>
-      second.patch(location, offset, content.subarray(offset, end)),
-    );
+    const chunk = content.subarray(offset, end);
+    const [at, from] = [location, offset];
+    const taken = await afterLease(() => second.patch(at, from, chunk));
     assertStatus(taken, 202);
     server.signal("SIGCONT");
     await assertLost(lost, other);
