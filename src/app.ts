@@ -41,12 +41,9 @@ const databasePath = join("longshore", "metadata.db");
 
 export async function compose(options: ComposeOptions): Promise<ComposedRegistry> {
   const { storage } = options;
-  const store =
-    storage === "memory"
-      ? createMemoryStore({ now: Date.now })
-      : await createFilesystemStore({ root: storage.root });
   const inRoot = storage === "memory" ? ":memory:" : join(storage.root, databasePath);
   const metadata = await openSqliteStore({ path: options.metadataPath ?? inRoot });
+  const store = await openStore(storage, metadata);
   const registry = createUseCases({
     metadata,
     store,
@@ -70,6 +67,19 @@ export async function compose(options: ComposeOptions): Promise<ComposedRegistry
     await store.close();
   };
   return { handle, metadata, store, close };
+}
+
+async function openStore(
+  storage: ComposeOptions["storage"],
+  metadata: MetadataStore,
+): Promise<BlobStore> {
+  if (storage === "memory") return createMemoryStore({ now: Date.now });
+  try {
+    return await createFilesystemStore({ root: storage.root });
+  } catch (error) {
+    await metadata.close();
+    throw error;
+  }
 }
 
 /** Distribution's names of the endpoints, for metrics. */

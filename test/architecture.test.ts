@@ -130,7 +130,8 @@ test("the table finds what it forbids, and says why", () => {
   const found = Object.entries(wrong).flatMap(([path, text]) => importsOf(parse(path, text)));
   assert.deepEqual(found.flatMap(violation), [
     "src/oci/a.ts:1 imports http/b.ts; oci may import nothing",
-    "src/config/a.ts:1 imports storage/memory.ts; config may import oci, type http/settings.ts, zod, yaml",
+    "src/config/a.ts:1 imports storage/memory.ts; " +
+      "config may import oci, type http/settings.ts, zod, yaml",
     "src/metadata/records.ts:1 imports storage/blob-store.ts; metadata/records.ts may " +
       "import oci, type storage/blob-store.ts",
     "src/storage/contract-a.ts:2 imports node:test; storage/contract* may " +

@@ -1,6 +1,5 @@
 /** `longshore`: reads the command line and runs the command. */
 import { parseArgs } from "node:util";
-import { runServe } from "./serve.ts";
 import { packageVersion } from "./version.ts";
 
 const usage = `Longshore, a container registry
@@ -41,6 +40,7 @@ async function run(args: readonly string[]): Promise<void> {
     return;
   }
   if (command === "serve" && rest.length <= 1) {
+    const { runServe } = await import("./serve.ts");
     await runServe(rest[0]);
     return;
   }

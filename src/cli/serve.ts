@@ -1,59 +1,22 @@
-/** `longshore serve`: from a config file to a running registry, and back down. */
-import { existsSync } from "node:fs";
+/** `longshore serve`: from a config file to a registry that is being opened. */
 import { readFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { compose, type ComposedRegistry } from "../app.ts";
 import { builtInConfig, type Config } from "../config/config.ts";
-import { ConfigError, parseDistributionYaml } from "../config/distribution-yaml.ts";
-import { serve, type RunningServer } from "../node/serve.ts";
-import { createAccessLog } from "../observe/access-log.ts";
-import { createLogger, type Logger } from "../observe/logger.ts";
-import { Metrics } from "../observe/metrics.ts";
-import { createRequestObserver, type ObservedRequest } from "../observe/request-observer.ts";
-import { serveDebug } from "./debug-server.ts";
-import { packageVersion } from "./version.ts";
+import type { Listeners } from "./servers.ts";
 
 export async function runServe(file: string | undefined): Promise<void> {
   const config = file === undefined ? builtInConfig : await readConfig(file);
-  const { fields, format, level } = config.log;
-  const logger = createLogger({ level, format, fields });
-  for (const warning of config.warnings) logger.warn(`${file ?? "config"}: ${warning}`);
-  const accessLog = config.log.accessLog ? createAccessLog(Date.now) : undefined;
-  const metrics = new Metrics();
-  const observe = createRequestObserver({ logger, metrics, accessLog });
-  const registry = await composeFrom(config, observe, logger);
-  try {
-    await warnOfForeignContent(config, registry, logger);
-    await runServers(config, registry, { logger, metrics, observe });
-    logger.info("stopped");
-  } finally {
-    await registry.close();
-    accessLog?.close();
-  }
-}
-
-interface Sinks {
-  readonly logger: Logger;
-  readonly metrics: Metrics;
-  readonly observe: (request: ObservedRequest) => void;
-}
-
-/** Listens until the process is told to stop, and lets what is in flight end. */
-async function runServers(config: Config, registry: ComposedRegistry, sinks: Sinks): Promise<void> {
-  const { drainMs } = config.http;
-  const servers: RunningServer[] = [];
-  try {
-    const server = await listen(config, registry, sinks);
-    servers.push(server);
-    if (config.debug !== undefined) servers.push(await serveDebug(config.debug, sinks));
-    process.stdout.write(await greeting(config, server));
-    await stopSignal(sinks.logger);
-  } finally {
-    await Promise.all(servers.map((server) => server.close({ drainMs })));
-  }
+  const listeners: Listeners = {};
+  // The database's thread loads its code while this one loads the servers'.
+  const opening = open(config, listeners);
+  opening.catch(() => undefined);
+  const { runServers } = await import("./servers.ts");
+  await runServers(config, { opening, listeners, file });
 }
 
 async function readConfig(file: string): Promise<Config> {
+  const { ConfigError, parseDistributionYaml } = await import("../config/distribution-yaml.ts");
   let text: string;
   try {
     text = await readFile(file, "utf8");
@@ -69,11 +32,7 @@ async function readConfig(file: string): Promise<Config> {
   }
 }
 
-function composeFrom(
-  config: Config,
-  observe: Sinks["observe"],
-  logger: Logger,
-): Promise<ComposedRegistry> {
+function open(config: Config, listeners: Listeners): Promise<ComposedRegistry> {
   const { deleteEnabled, deleteReferenced, storage, uploadLeaseMs } = config;
   return compose({
     storage: storage.kind === "memory" ? "memory" : { root: resolve(storage.root) },
@@ -84,82 +43,7 @@ function composeFrom(
       ...(uploadLeaseMs === undefined ? {} : { uploadLeaseMs }),
     },
     http: config.http,
-    observe,
-    report: (problem, error) => logger.error({ err: error }, problem),
+    observe: (request) => listeners.observe?.(request),
+    report: (problem, error) => listeners.report?.(problem, error),
   });
-}
-
-/** Blobs stay where Distribution keeps them, but what its links and tags mean is not read yet. */
-async function warnOfForeignContent(
-  { storage }: Config,
-  { metadata }: ComposedRegistry,
-  logger: Logger,
-): Promise<void> {
-  if (storage.kind !== "filesystem") return;
-  if (!existsSync(join(storage.root, "docker", "registry", "v2", "repositories"))) return;
-  const { items } = await metadata.listRepositories({ after: "", limit: 1 });
-  if (items.length > 0) return;
-  logger.warn(
-    `${resolve(storage.root)} holds a registry of CNCF Distribution: this version cannot import ` +
-      "it, so its images are not visible here; nothing of it is changed",
-  );
-}
-
-function listen(
-  config: Config,
-  registry: ComposedRegistry,
-  { logger, observe }: Sinks,
-): Promise<RunningServer> {
-  const { host, port } = config.http.listen;
-  return serve({
-    handle: registry.handle,
-    port,
-    ...(host === undefined ? {} : { host }),
-    onError: (error, context) => logger.error({ err: error, ...context }, "an answer failed"),
-    onRefused: (refusal, context) =>
-      observe({
-        method: context.method ?? "-",
-        url: "",
-        target: context.target ?? "-",
-        remoteAddress: context.remoteAddress,
-        header: () => null,
-        requestId: context.requestId,
-        handler: "none",
-        status: refusal.status,
-        contentLength: "-",
-        durationMs: 0,
-        error: refusal,
-      }),
-  });
-}
-
-/** What somebody who has just started it wants to know. */
-async function greeting(config: Config, server: RunningServer): Promise<string> {
-  const { storage } = config;
-  const data =
-    storage.kind === "memory" ? "memory only: gone when it stops" : resolve(storage.root);
-  const address = server.url.replace(/^https?:\/\//, "");
-  return [
-    `Longshore ${await packageVersion()}`,
-    `  listening on  ${server.url}`,
-    `  data in       ${data}`,
-    `  deletes       ${config.deleteEnabled ? "on" : "off (storage.delete.enabled)"}`,
-    `  access        open to everybody who can reach it`,
-    ``,
-    `Push a first image:`,
-    `  docker tag alpine ${address}/library/alpine`,
-    `  docker push ${address}/library/alpine`,
-    ``,
-    ``,
-  ].join("\n");
-}
-
-/** Resolves on SIGTERM or SIGINT. A second one ends the process at once. */
-async function stopSignal(logger: Logger): Promise<void> {
-  const { promise, resolve: stop } = Promise.withResolvers<NodeJS.Signals>();
-  const signals = ["SIGTERM", "SIGINT"] as const;
-  for (const signal of signals) process.once(signal, () => stop(signal));
-  const signal = await promise;
-  logger.info(`${signal}: waiting for requests in flight; a second signal ends them`);
-  for (const second of signals) process.once(second, () => process.exit(1));
 }

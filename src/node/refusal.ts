@@ -10,7 +10,9 @@ const apiVersion: readonly [string, string] = ["Docker-Distribution-API-Version"
 /** Ids of what was refused, by the error that says why: the client and the log get the same one. */
 const requestIds = new WeakMap<OciError, string>();
 
-/** The id under which a refused request is known: the app, which would have made one, never saw it. */
+/**
+ * The id under which a refused request is known: the app, which would have made one, never saw it.
+ */
 export function requestIdOf(error: OciError): string {
   const id = requestIds.get(error) ?? randomUUID();
   requestIds.set(error, id);

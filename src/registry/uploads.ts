@@ -141,7 +141,9 @@ export class Uploads {
     let size = record.offset;
     let known = record.digestsSoFar;
     checkStart(record, body);
-    if (body.stream !== null || size === 0) {
+    // Without digests there may be more bytes in the store than were acknowledged: they are cut
+    // off.
+    if (body.stream !== null || size === 0 || known.length === 0) {
       const hash = this.#resumeHash(record, algorithm);
       const appended = await this.#append(lease, body, hash, "keep");
       size = appended.offset;
@@ -230,7 +232,12 @@ export class Uploads {
         ...(hash === undefined ? {} : { observe: (chunk) => hash.update(chunk) }),
       });
     } catch (error) {
-      if (!(error instanceof UploadInterrupted)) throw await this.#lostOr(lease, error);
+      if (!(error instanceof UploadInterrupted)) {
+        // Some of the bytes may lie in the store all the same.
+        const { state } = stored;
+        await this.#writers.save(lease, { offset, digestsSoFar: [], state }, "release");
+        throw error;
+      }
       interrupted = error;
       result = error.result;
     }

@@ -3,7 +3,7 @@
  * who have the database open, and locks that work. Neither holds there, and the price would be the
  * database.
  */
-import { statfs } from "node:fs/promises";
+import { statfsSync } from "node:fs";
 
 /** Linux' `f_type` of filesystems on other machines (statfs(2), linux/magic.h). */
 const networkFilesystems: ReadonlyMap<number, string> = new Map([
@@ -18,11 +18,11 @@ const networkFilesystems: ReadonlyMap<number, string> = new Map([
   [0x47504653, "GPFS"],
 ]);
 
-export async function refuseNetworkFilesystem(
+export function refuseNetworkFilesystem(
   folder: string,
-  filesystemType: (folder: string) => Promise<number> = async (path) => (await statfs(path)).type,
-): Promise<void> {
-  const name = networkFilesystems.get((await filesystemType(folder)) >>> 0);
+  filesystemType: (folder: string) => number = (path) => statfsSync(path).type,
+): void {
+  const name = networkFilesystems.get(filesystemType(folder) >>> 0);
   if (name === undefined) return;
   throw new Error(
     `${folder} lies on ${name}. SQLite loses data on network filesystems: keep the database on a ` +

@@ -2,7 +2,7 @@
  * The metadata store on SQLite: reads on the calling thread, from a connection that can only read;
  * commands on a thread of their own, so that waiting for the disk stalls nobody.
  */
-import { mkdir, open } from "node:fs/promises";
+import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Digest } from "../../oci/digest.ts";
 import type { RepositoryName, Tag } from "../../oci/names.ts";
@@ -41,7 +41,8 @@ export async function openSqliteStore(options: {
     const { connection, reads, writer } = openMemoryEngine();
     return new SqliteStore(connection, reads, writer);
   }
-  await prepareFolder(dirname(path));
+  // Without a pause up to here: the thread loads its code while the caller goes on with its own.
+  prepareFolder(dirname(path));
   const writer = new ThreadWriter(path);
   const reads = await writer.ready;
   try {
@@ -55,15 +56,15 @@ export async function openSqliteStore(options: {
 /**
  * Makes the folder, and its entry durable: a database that a power cut takes away was never opened.
  */
-async function prepareFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await refuseNetworkFilesystem(folder);
+function prepareFolder(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  refuseNetworkFilesystem(folder);
   for (const path of [folder, dirname(folder)]) {
-    const handle = await open(path, "r");
+    const descriptor = openSync(path, "r");
     try {
-      await handle.sync();
+      fsyncSync(descriptor);
     } finally {
-      await handle.close();
+      closeSync(descriptor);
     }
   }
 }

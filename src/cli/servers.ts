@@ -1,0 +1,145 @@
+/** The servers around an opened registry: what they log, where they listen, how they stop. */
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { ComposedRegistry } from "../app.ts";
+import type { Config } from "../config/config.ts";
+import { serve, type RunningServer } from "../node/serve.ts";
+import { createAccessLog } from "../observe/access-log.ts";
+import { createLogger, type Logger } from "../observe/logger.ts";
+import { Metrics } from "../observe/metrics.ts";
+import { createRequestObserver, type ObservedRequest } from "../observe/request-observer.ts";
+import { serveDebug } from "./debug-server.ts";
+import { packageVersion } from "./version.ts";
+
+/** Whom the registry tells; set before it has its first request. */
+export interface Listeners {
+  observe?: (request: ObservedRequest) => void;
+  report?: (problem: string, error: unknown) => void;
+}
+
+export async function runServers(
+  config: Config,
+  start: {
+    readonly opening: Promise<ComposedRegistry>;
+    readonly listeners: Listeners;
+    readonly file: string | undefined;
+  },
+): Promise<void> {
+  const { fields, format, level } = config.log;
+  const logger = createLogger({ level, format, fields });
+  for (const warning of config.warnings) logger.warn(`${start.file ?? "config"}: ${warning}`);
+  const accessLog = config.log.accessLog ? createAccessLog(Date.now) : undefined;
+  const metrics = new Metrics();
+  const observe = createRequestObserver({ logger, metrics, accessLog });
+  start.listeners.observe = observe;
+  start.listeners.report = (problem, error) => logger.error({ err: error }, problem);
+  const registry = await start.opening;
+  try {
+    await warnOfForeignContent(config, registry, logger);
+    await listenUntilStopped(config, registry, { logger, metrics, observe });
+    logger.info("stopped");
+  } finally {
+    await registry.close();
+    accessLog?.close();
+  }
+}
+
+interface Sinks {
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly observe: (request: ObservedRequest) => void;
+}
+
+/** Listens until the process is told to stop, and lets what is in flight end. */
+async function listenUntilStopped(
+  config: Config,
+  registry: ComposedRegistry,
+  sinks: Sinks,
+): Promise<void> {
+  const { drainMs } = config.http;
+  const servers: RunningServer[] = [];
+  try {
+    const server = await listen(config, registry, sinks);
+    servers.push(server);
+    if (config.debug !== undefined) servers.push(await serveDebug(config.debug, sinks));
+    process.stdout.write(await greeting(config, server));
+    await stopSignal(sinks.logger);
+  } finally {
+    await Promise.all(servers.map((server) => server.close({ drainMs })));
+  }
+}
+
+/** Blobs stay where Distribution keeps them, but what its links and tags mean is not read yet. */
+async function warnOfForeignContent(
+  { storage }: Config,
+  { metadata }: ComposedRegistry,
+  logger: Logger,
+): Promise<void> {
+  if (storage.kind !== "filesystem") return;
+  if (!existsSync(join(storage.root, "docker", "registry", "v2", "repositories"))) return;
+  const { items } = await metadata.listRepositories({ after: "", limit: 1 });
+  if (items.length > 0) return;
+  logger.warn(
+    `${resolve(storage.root)} holds a registry of CNCF Distribution: this version cannot import ` +
+      "it, so its images are not visible here; nothing of it is changed",
+  );
+}
+
+function listen(
+  config: Config,
+  registry: ComposedRegistry,
+  { logger, observe }: Sinks,
+): Promise<RunningServer> {
+  const { host, port } = config.http.listen;
+  return serve({
+    handle: registry.handle,
+    port,
+    ...(host === undefined ? {} : { host }),
+    onError: (error, context) => logger.error({ err: error, ...context }, "an answer failed"),
+    onRefused: (refusal, context) =>
+      observe({
+        method: context.method ?? "-",
+        url: "",
+        target: context.target ?? "-",
+        remoteAddress: context.remoteAddress,
+        header: () => null,
+        requestId: context.requestId,
+        handler: "none",
+        status: refusal.status,
+        contentLength: "-",
+        durationMs: 0,
+        error: refusal,
+      }),
+  });
+}
+
+/** What somebody who has just started it wants to know. */
+async function greeting(config: Config, server: RunningServer): Promise<string> {
+  const { storage } = config;
+  const data =
+    storage.kind === "memory" ? "memory only: gone when it stops" : resolve(storage.root);
+  const address = server.url.replace(/^https?:\/\//, "");
+  return [
+    `Longshore ${await packageVersion()}`,
+    `  listening on  ${server.url}`,
+    `  data in       ${data}`,
+    `  deletes       ${config.deleteEnabled ? "on" : "off (storage.delete.enabled)"}`,
+    `  access        open to everybody who can reach it`,
+    ``,
+    `Push a first image:`,
+    `  docker tag alpine ${address}/library/alpine`,
+    `  docker push ${address}/library/alpine`,
+    ``,
+    ``,
+  ].join("\n");
+}
+
+/** Resolves on SIGTERM or SIGINT. A second one ends the process at once. */
+async function stopSignal(logger: Logger): Promise<void> {
+  const { promise, resolve: stop } = Promise.withResolvers<NodeJS.Signals>();
+  const signals = ["SIGTERM", "SIGINT"] as const;
+  for (const signal of signals) process.once(signal, () => stop(signal));
+  const signal = await promise;
+  logger.info(`${signal}: waiting for requests in flight; a second signal ends them`);
+  for (const second of signals) process.once(second, () => process.exit(1));
+}
