@@ -89,7 +89,8 @@ function raceIn(name: string, kind: Kind, run: Race): void {
       assert.deepEqual(place.failures(), [], "nothing failed inside");
       await assertIntact(place.root);
     } catch (error) {
-      throw new Error(`RACE_SEED=${seed}`, { cause: error });
+      const said = place.failures().join("\n");
+      throw new Error(`RACE_SEED=${seed}\n${said}`, { cause: error });
     } finally {
       // Whichever test left it stopped, the next one needs it.
       for (const server of place.servers) server.signal("SIGCONT");
