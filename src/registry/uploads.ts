@@ -150,7 +150,7 @@ export class Uploads {
       stored = { id: record.id, state: appended.state };
       known = appended.digests;
     }
-    const digests = await this.#digests(stored, { size, known, algorithm, signal: lease.signal });
+    const digests = await this.#digests(lease, stored, { size, known, algorithm });
     if (!digests.includes(digest)) {
       await this.#discard(record, stored);
       throw new OciError("DIGEST_INVALID", { detail: { expected: digest, actual: digests } });
@@ -255,7 +255,7 @@ export class Uploads {
     await this.#writers.save(lease, { offset: size, digestsSoFar: digests, state }, afterwards);
     if (hash?.size === size) this.#hashes.keep(record.id, hash);
     if (interrupted === undefined) return { id: record.id, offset: size, state, digests };
-    throw interruption(record, size, interrupted);
+    throw interruption(record, size, interrupted.cause);
   }
 
   /**
@@ -269,18 +269,25 @@ export class Uploads {
 
   /** The content's digests: those at hand, or those of the bytes that lie in the store. */
   async #digests(
+    lease: UploadLease,
     stored: StoredUpload,
     content: {
       readonly size: number;
       readonly known: readonly Digest[];
       readonly algorithm: string;
-      readonly signal: AbortSignal;
     },
   ): Promise<readonly Digest[]> {
-    const { algorithm, known, signal, size } = content;
+    const { algorithm, known, size } = content;
+    const { record, signal } = lease;
     if (known.some((digest) => algorithmOf(digest) === algorithm)) return known;
     const hash = new ContentHash([algorithm]);
-    for await (const chunk of await this.#ctx.store.read(stored, size, signal)) hash.update(chunk);
+    try {
+      const stream = await this.#ctx.store.read(stored, size, signal);
+      for await (const chunk of stream) hash.update(chunk);
+    } catch (error) {
+      if (signal.aborted) throw interruption(record, size, signal.reason);
+      throw await this.#lostOr(lease, error);
+    }
     return hash.digests();
   }
 
@@ -290,8 +297,9 @@ export class Uploads {
     const { id, repository, writerEpoch: epoch } = record;
     this.#hashes.drop(id);
     try {
-      await metadata.execute("deleteUpload", { repository, id, epoch });
-      await store.abort(stored);
+      const done = await metadata.execute("deleteUpload", { repository, id, epoch });
+      // Whoever has taken it over in the meantime may still need the bytes.
+      if (done.outcome === "deleted") await store.abort(stored);
     } catch (error) {
       report(`upload ${id} could not be discarded`, error);
     }
@@ -309,10 +317,10 @@ function checkStart(record: UploadRecord, body: UploadBody): void {
   );
 }
 
-function interruption(record: UploadRecord, offset: number, cause: UploadInterrupted): Error {
-  const reason: unknown = cause.cause;
+/** Why a writer did not come to its end: its client has gone, or another writer has come. */
+function interruption(record: UploadRecord, offset: number, reason: unknown): Error {
   if (reason instanceof OciError) return reason;
-  const message = "the body ended early; what arrived is kept";
+  const message = "the request ended early; what arrived is kept";
   return new UploadConflict(message, { id: record.id, offset });
 }
 
