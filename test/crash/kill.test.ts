@@ -86,12 +86,12 @@ class Crashes {
   /** Lets the clients work until the server is gone. */
   async crash(): Promise<void> {
     const { client, server } = this.#running();
-    const turns = this.#random.integer(0, turnsMax);
+    const turns = this.#random.chance(0.5) ? 0 : this.#random.integer(1, turnsMax);
     const last = this.#random.integer(1, ticksMax);
     const killed = Promise.withResolvers<void>();
     let ticks = 0;
     const kill = async (): Promise<void> => {
-      // Not just when something was sent: any moment within an operation may be the one.
+      // At once: what was just told has to be true. Later: any moment within an operation.
       for (let turn = 0; turn < turns; turn += 1) await setImmediate();
       await server.kill();
     };

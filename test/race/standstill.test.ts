@@ -27,7 +27,7 @@ import { Random, sha256 } from "./support/random.ts";
 const repository = repositoryOf("race/standstill");
 
 /** Nobody renews a lease that stands still, so this is how long each of the tests takes, ms. */
-const uploadLeaseMs = 30;
+const uploadLeaseMs = 10;
 
 /** A write makes some twenty calls; one that made so many would never end. */
 const callsMax = 200;
@@ -55,10 +55,13 @@ const writes: Readonly<Record<string, Write>> = {
 
 for (const [name, write] of Object.entries(writes)) {
   for (const startBytes of [0, 100]) {
-    const begun = startBytes === 0 ? "an empty upload" : "an upload that has begun";
-    test(`${name} of ${begun} stands still before each of its calls`, async (context) => {
-      await standStillEverywhere(context, write, startBytes);
-    });
+    for (const wakes of ["before its successor's end", "after it"] as const) {
+      const begun = startBytes === 0 ? "an empty upload" : "an upload that has begun";
+      test(`${name} of ${begun} stands still anywhere, and wakes ${wakes}`, async (context) => {
+        const wakesEarly = wakes !== "after it";
+        await standStillEverywhere(context, { write, startBytes, wakesEarly });
+      });
+    }
   }
 }
 
@@ -90,6 +93,7 @@ test("a takeover that failed half-way is begun anew", async (context) => {
   await assert.rejects(takeOver(second, target, start, other), StorageError);
   isFull = false;
   const ended = await takeOver(second, target, start, other);
+  await endTaken(second, target, ended);
   valve.open();
   await refused;
   assert.equal(sha256(await pull(second, ended)), sha256(ended));
@@ -108,14 +112,14 @@ async function emptyPlace(
 
 async function standStillEverywhere(
   context: TestContext,
-  write: Write,
-  startBytes: number,
+  how: { readonly write: Write; readonly startBytes: number; readonly wakesEarly: boolean },
 ): Promise<void> {
+  const { startBytes, wakesEarly, write } = how;
   const { metadata, root } = await emptyPlace(context);
   const random = new Random(1);
   for (let call = 1; call <= callsMax; call += 1) {
     const start = random.bytes(startBytes);
-    const stood = await standStillAt({ root, metadata, call, write, start, random });
+    const stood = await standStillAt({ root, metadata, call, write, start, random, wakesEarly });
     if (stood) continue;
     context.diagnostic(`${call - 1} calls`);
     assert.deepEqual(await strayFiles(root), []);
@@ -133,8 +137,9 @@ async function standStillAt(at: {
   readonly write: Write;
   readonly start: Uint8Array;
   readonly random: Random;
+  readonly wakesEarly: boolean;
 }): Promise<boolean> {
-  const { call, metadata, random, root, start, write } = at;
+  const { call, metadata, random, root, start, wakesEarly, write } = at;
   const valve = new Valve((_, count) => count === call);
   const settings = { uploadLeaseMs };
   const first = await openNode({
@@ -160,37 +165,45 @@ async function standStillAt(at: {
     return false;
   }
   const sent = Buffer.concat([start, rest]);
-  const ended = await takeOver(second, target, sent, random.bytes(70)).catch(ignoreUnknown);
+  const content = await takeOver(second, target, sent, random.bytes(70)).catch(ignoreUnknown);
+  if (wakesEarly) valve.open();
+  if (wakesEarly) await written;
+  if (content !== undefined) await endTaken(second, target, content);
   valve.open();
   const end = await written;
-  await assertLostOrDone({ node: second, point: valve.point, ended, end });
+  await assertLostOrDone({ node: second, point: valve.point, ended: content, end });
   assert.deepEqual([...first.reports, ...second.reports], []);
   return true;
 }
 
 /**
  * Goes on in another process where the upload stands, as soon as it may; resolves with the content
- * that it ended with.
+ * that the upload then has.
  */
 async function takeOver(
   { registry }: Node,
   target: UploadTarget,
   sent: Uint8Array,
   other: Uint8Array,
-): Promise<Uint8Array> {
-  const limit = performance.now() + 200 * uploadLeaseMs;
+): Promise<Buffer> {
+  const limit = performance.now() + 1000 * uploadLeaseMs;
   const { offset } = await registry.uploads.status(target);
   const content = Buffer.concat([sent.subarray(0, offset), other]);
   for (;;) {
     try {
       const body = { ...bodyOf(other), expectedOffset: offset };
-      await registry.uploads.finish(target, digestOfContent(content), body, origin);
+      await registry.uploads.append(target, body);
       return content;
     } catch (error) {
       const isBusy = error instanceof UploadConflict && error.retryAfterMs !== undefined;
       if (!isBusy || performance.now() > limit) throw error;
     }
   }
+}
+
+async function endTaken({ registry }: Node, target: UploadTarget, content: Buffer): Promise<void> {
+  const body = { ...bodyOf(null), expectedOffset: content.byteLength };
+  await registry.uploads.finish(target, digestOfContent(content), body, origin);
 }
 
 /** Only one of the two ended the upload. */
