@@ -1,6 +1,6 @@
 /**
- * The package as its users get it: built, packed and installed in an empty folder, then started from
- * there, and mounted in a TypeScript program.
+ * The package as its users get it: built, packed and installed in an empty folder, then started
+ * from there, and mounted in a TypeScript program.
  */
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";

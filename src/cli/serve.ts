@@ -5,8 +5,28 @@ import { compose, type ComposedRegistry } from "../app.ts";
 import { builtInConfig, type Config } from "../config/config.ts";
 import type { Listeners } from "./servers.ts";
 
+/**
+ * Distribution's environment is not read yet. What decides there about access or where bytes lie
+ * must not be ignored; anything else is no reason not to start.
+ */
+function checkEnvironment(names: readonly string[]): readonly string[] {
+  const deciding = names.filter((name) =>
+    /^REGISTRY_(AUTH|HTTP_TLS|PROXY|STORAGE)(_|$)/.test(name),
+  );
+  if (deciding.length > 0) {
+    throw new Error(
+      `${deciding.join(", ")}: this version does not read settings from the environment; ` +
+        "put them into the config file, or unset them",
+    );
+  }
+  return names.map((name) => `${name} in the environment has no effect in this version`);
+}
+
 export async function runServe(file: string | undefined): Promise<void> {
-  const config = file === undefined ? builtInConfig : await readConfig(file);
+  const names = Object.keys(process.env).filter((name) => /^REGISTRY_[A-Z]/.test(name));
+  const environment = checkEnvironment(names);
+  const read = file === undefined ? builtInConfig : await readConfig(file);
+  const config: Config = { ...read, warnings: [...read.warnings, ...environment] };
   const listeners: Listeners = {};
   // The database's thread loads its code while this one loads the servers'.
   const opening = open(config, listeners);
@@ -21,7 +41,8 @@ async function readConfig(file: string): Promise<Config> {
   try {
     text = await readFile(file, "utf8");
   } catch (error) {
-    throw new Error(`${file} cannot be read`, { cause: error });
+    const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
+    throw new Error(`${file} cannot be read${code}`, { cause: error });
   }
   try {
     return parseDistributionYaml(text);

@@ -59,13 +59,27 @@ async function listenUntilStopped(
   const { drainMs } = config.http;
   const servers: RunningServer[] = [];
   try {
-    const server = await listen(config, registry, sinks);
+    const server = await listening("http.addr", listen(config, registry, sinks));
     servers.push(server);
-    if (config.debug !== undefined) servers.push(await serveDebug(config.debug, sinks));
+    if (config.debug !== undefined) {
+      servers.push(await listening("http.debug.addr", serveDebug(config.debug, sinks)));
+    }
     process.stdout.write(await greeting(config, server));
     await stopSignal(sinks.logger);
   } finally {
     await Promise.all(servers.map((server) => server.close({ drainMs })));
+  }
+}
+
+/** Says which key to change when the address cannot be had. */
+async function listening(key: string, server: Promise<RunningServer>): Promise<RunningServer> {
+  try {
+    return await server;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`${key}: ${reason}; another address can be set in a config file`, {
+      cause: error,
+    });
   }
 }
 

@@ -49,7 +49,7 @@ function section<S extends z.ZodRawShape>(shape: S) {
 
 const logSection = section({
   level: z.preprocess(lowerCase, z.enum(["error", "warn", "info", "debug"])).optional(),
-  formatter: z.enum(["text", "json"]).optional(),
+  formatter: z.enum(["text", "json", "logstash"]).optional(),
   accesslog: section({ disabled: z.boolean().optional() }).optional(),
   fields: z.record(z.string(), z.coerce.string()).nullish(),
 });
@@ -85,7 +85,7 @@ const fileSchema = z.looseObject({
   log: logSection.optional(),
   loglevel: z.preprocess(lowerCase, z.enum(["error", "warn", "info", "debug"])).optional(),
   storage: z.preprocess(
-    (value) => (typeof value === "string" ? { [value]: {} } : value),
+    (value) => (typeof value === "string" ? { [value]: {} } : (value ?? {})),
     storageSection,
   ),
   metadata: section({
@@ -104,6 +104,7 @@ const refused: readonly (readonly [path: string, reason: string])[] = [
   ["auth", "access control is not in this version: remove it only if everybody may do everything"],
   ["proxy", "pull-through caches are not in this version"],
   ["middleware", "middleware is not in this version"],
+  ["http.net", "only tcp is in this version"],
   ["http.tls", "TLS is not in this version: put a proxy in front"],
   ["storage.maintenance.readonly", "read-only mode is not in this version"],
   ["policy", "policies are not in this version"],
@@ -142,18 +143,21 @@ function lowerCase(value: unknown): unknown {
 function checkRefused(values: unknown): void {
   const problems = refused.flatMap(([path, reason]) => {
     const value = valueAt(values, path.split("."));
-    const isOff = value === undefined || value === null || isNone(value);
-    return isOff ? [] : [`${path}: ${reason}`];
+    return value === undefined || value === null || isOff(path, value)
+      ? []
+      : [`${path}: ${reason}`];
   });
   if (problems.length > 0) throw new ConfigError(problems.join("\n"));
 }
 
-/** `auth: none`, in both spellings, and sections that say `enabled: false`. */
-function isNone(value: unknown): boolean {
-  if (value === "none") return true;
+/** `auth: none`, in both spellings, and read-only mode that is switched off. */
+function isOff(path: string, value: unknown): boolean {
+  if (path === "auth" && value === "none") return true;
+  if (path === "http.net" && value === "tcp") return true;
   if (typeof value !== "object" || value === null) return false;
   const record = value as Record<string, unknown>;
-  return record["enabled"] === false || (Object.keys(record).length === 1 && "none" in record);
+  if (path === "auth") return Object.keys(record).every((key) => key === "none");
+  return path === "storage.maintenance.readonly" && record["enabled"] === false;
 }
 
 function valueAt(value: unknown, path: readonly string[]): unknown {
@@ -169,7 +173,7 @@ function toConfig(file: ConfigFile, warnings: readonly string[]): Config {
   return {
     log: {
       level: file.log?.level ?? file.loglevel ?? log.level,
-      format: file.log?.formatter ?? log.format,
+      format: logFormat(file.log?.formatter) ?? log.format,
       accessLog: file.log?.accesslog?.disabled !== true,
       fields: file.log?.fields ?? {},
     },
@@ -183,6 +187,12 @@ function toConfig(file: ConfigFile, warnings: readonly string[]): Config {
     debug: debugOf(file.http),
     warnings,
   };
+}
+
+/** Distribution 3 writes the same for logstash as for json. */
+function logFormat(formatter: string | undefined): Config["log"]["format"] | undefined {
+  if (formatter === undefined) return undefined;
+  return formatter === "text" ? "text" : "json";
 }
 
 function storageOf(storage: ConfigFile["storage"]): Config["storage"] {

@@ -13,7 +13,7 @@ import { catalog, referrers, tags } from "./handlers/listings.ts";
 import { manifest } from "./handlers/manifests.ts";
 import { upload, uploads } from "./handlers/uploads.ts";
 import { RequestContext } from "./request-context.ts";
-import { matchRoute, type RouteName } from "./route-table.ts";
+import { matchRoute, type MatchedRoute, type RouteName } from "./route-table.ts";
 import type { HttpSettings } from "./settings.ts";
 import { pathStart } from "./urls.ts";
 
@@ -62,9 +62,7 @@ export function createApp(options: AppOptions): Handle {
     const path = url.slice(start, queryAt === -1 ? url.length : queryAt);
     const query = queryAt === -1 ? "" : url.slice(queryAt + 1);
     if (path === "/" || path === "") return emptyAnswer(200, [["Cache-Control", "no-cache"]]);
-    const route = path.startsWith(settings.prefix)
-      ? matchRoute(path.slice(settings.prefix.length))
-      : undefined;
+    const route = routeOf(path, settings.prefix);
     let answered: Answer;
     let error: unknown;
     if (route === undefined) {
@@ -93,6 +91,22 @@ export function createApp(options: AppOptions): Handle {
     observe({ request, requestId, route: name, answer: complete, durationMs, error });
     return complete;
   };
+}
+
+/**
+ * Some clients encode the colon of a digest. An encoded slash would move the borders of a name, so
+ * it is none of ours; the carrier has refused it already, with all else that is malformed.
+ */
+function routeOf(path: string, prefix: string): MatchedRoute | undefined {
+  if (!path.startsWith(prefix)) return undefined;
+  const below = path.slice(prefix.length);
+  if (!below.includes("%")) return matchRoute(below);
+  if (/%2f|%5c|%00/i.test(below)) return undefined;
+  try {
+    return matchRoute(decodeURIComponent(below));
+  } catch {
+    return undefined;
+  }
 }
 
 async function dispatch(ctx: RequestContext): Promise<Answer> {

@@ -3,27 +3,38 @@ import { OciError } from "../oci/errors.ts";
 import { parseContentRange, type ByteSpan } from "../oci/range.ts";
 import type { IncomingRequest } from "./exchange.ts";
 
-/** The body as one piece; 413 as soon as it is known to be larger than `bytesMax`. */
+/** What is taken at first for a body, whatever it announces: an idle client must not cost much. */
+const firstBytes = 16 * 1024;
+
+/**
+ * The body as one piece; 413 as soon as it is known to be larger than `bytesMax`. It is collected
+ * in one buffer that grows: a body of single bytes costs no more than another.
+ */
 export async function readBody(request: IncomingRequest, bytesMax: number): Promise<Uint8Array> {
   const announced = contentLength(request);
   if (announced !== undefined && announced > bytesMax) throw bodyTooLarge(bytesMax);
-  const chunks: Uint8Array[] = [];
-  let size = 0;
   if (request.body === null) return new Uint8Array(0);
+  let bytes = new Uint8Array(Math.min(announced ?? firstBytes, firstBytes));
+  let size = 0;
   const reader = request.body.getReader();
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      size += value.byteLength;
-      if (size > bytesMax) throw bodyTooLarge(bytesMax);
-      chunks.push(value);
+      const needed = size + value.byteLength;
+      if (needed > bytesMax) throw bodyTooLarge(bytesMax);
+      if (needed > bytes.byteLength) {
+        const larger = new Uint8Array(Math.min(bytesMax, Math.max(2 * bytes.byteLength, needed)));
+        larger.set(bytes.subarray(0, size));
+        bytes = larger;
+      }
+      bytes.set(value, size);
+      size = needed;
     }
   } finally {
     reader.releaseLock();
   }
-  const [only] = chunks;
-  return only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks, size);
+  return size === bytes.byteLength ? bytes : bytes.slice(0, size);
 }
 
 function bodyTooLarge(bytesMax: number): OciError {
@@ -51,14 +62,27 @@ export function streamWithin(
   const { body } = request;
   if (body === null || span === undefined || contentLength(request) !== undefined) return body;
   let leftBytes = span.end - span.start + 1;
-  const within = new TransformStream<Uint8Array, Uint8Array>({
-    transform: (chunk, controller) => {
-      leftBytes -= chunk.byteLength;
-      controller.enqueue(chunk);
-      if (leftBytes < 0) controller.terminate();
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  // Nothing is read ahead: the first read is what tells a client to continue.
+  return new ReadableStream(
+    {
+      pull: async (controller) => {
+        reader ??= body.getReader();
+        const { done, value } = await reader.read();
+        if (done) {
+          controller.close();
+          return;
+        }
+        controller.enqueue(value);
+        leftBytes -= value.byteLength;
+        if (leftBytes >= 0) return;
+        controller.close();
+        await reader.cancel();
+      },
+      cancel: (reason) => (reader === undefined ? body.cancel(reason) : reader.cancel(reason)),
     },
-  });
-  return body.pipeThrough(within);
+    { highWaterMark: 0 },
+  );
 }
 
 /** Where the client says that its chunk lies. A span and a length that differ are an error. */

@@ -133,8 +133,20 @@ export interface Commands {
    * A reader found a live row without bytes: `missing` from now on, until somebody pushes it again.
    */
   markBlobMissing: {
-    input: { readonly blobId: number };
+    input: {
+      readonly blobId: number;
+      /** As the reader knew the blob: who has pushed it since knows better. */
+      readonly verifiedAt: number;
+    };
     result: { readonly outcome: "marked" | "unchanged" };
+  };
+
+  /**
+   * A committer put bytes back that were gone: the row is live, whatever was said of it meanwhile.
+   */
+  confirmBlob: {
+    input: { readonly digest: Digest };
+    result: { readonly outcome: "confirmed" | "unknown" };
   };
 
   /**

@@ -61,13 +61,13 @@ const claims: ContractCases = {
   "a row whose bytes are gone is collected like any other": async (scene) => {
     const repository = scene.repository();
     const { digest } = await scene.push(repository, "blob");
-    const { blobId } = await scene.blob(repository, digest);
-    await scene.store.execute("markBlobMissing", { blobId });
+    const { blobId, verifiedAt } = await scene.blob(repository, digest);
+    await scene.store.execute("markBlobMissing", { blobId, verifiedAt });
     assert.equal(await scene.claim(digest, "linked"), "in-use");
     const gone = await scene.deleteBlob(repository, digest, { graceMs: 0 });
     assert.equal(gone.outcome, "deleted");
     assert.equal(await scene.claim(digest, "claim"), "claimed");
-    const marked = await scene.store.execute("markBlobMissing", { blobId });
+    const marked = await scene.store.execute("markBlobMissing", { blobId, verifiedAt });
     assert.equal(marked.outcome, "unchanged");
     assert.equal(await scene.deleteClaimed("claim"), "deleted");
   },

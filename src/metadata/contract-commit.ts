@@ -11,9 +11,10 @@ const content: ContractCases = {
     const done = await scene.store.execute("commitUpload", scene.commitInput(upload, wanted));
     const { digest, key, size } = wanted;
     assert.deepEqual(done, { outcome: "committed", key });
-    const { blobId, reviewAfter, ...rest } = await scene.blob(repository, digest);
+    const { blobId, reviewAfter, verifiedAt, ...rest } = await scene.blob(repository, digest);
     assert.deepEqual(rest, { repositoryId: upload.repositoryId, digest, key, size });
     assert(Number.isSafeInteger(blobId));
+    assert(verifiedAt >= upload.createdAt);
     assertPromised(reviewAfter, { since: upload.createdAt });
     assert.deepEqual(
       await scene.store.findBlobAnywhere(digest),
@@ -125,8 +126,9 @@ const healing: ContractCases = {
     const [a, b] = [scene.repository("a"), scene.repository("b")];
     const { digest } = await scene.push(a, "blob");
     await scene.mount(b, digest);
-    const { blobId } = await scene.blob(a, digest);
-    const mark = async () => (await scene.store.execute("markBlobMissing", { blobId })).outcome;
+    const { blobId, verifiedAt } = await scene.blob(a, digest);
+    const mark = async () =>
+      (await scene.store.execute("markBlobMissing", { blobId, verifiedAt })).outcome;
     assert.equal(await mark(), "marked");
     assert.equal(await mark(), "unchanged");
     assert.equal(await scene.hasBlob(a, digest), false);
@@ -145,13 +147,45 @@ const healing: ContractCases = {
     await scene.put(a, image);
   },
 
+  "a mark of what was pushed again since is too late": async (scene) => {
+    const repository = scene.repository();
+    const { digest } = await scene.push(repository, "blob");
+    const { blobId, verifiedAt } = await scene.blob(repository, digest);
+    await scene.push(repository, "blob");
+    const late = await scene.store.execute("markBlobMissing", { blobId, verifiedAt });
+    assert.equal(late.outcome, "unchanged");
+    assert.equal(await scene.hasBlob(repository, digest), true);
+  },
+
+  "a committer that has put bytes back has the last word": async (scene) => {
+    const repository = scene.repository();
+    const { digest } = await scene.push(repository, "blob");
+    const { blobId, verifiedAt } = await scene.blob(repository, digest);
+    await scene.store.execute("markBlobMissing", { blobId, verifiedAt });
+    const confirmed = await scene.store.execute("confirmBlob", { digest });
+    assert.equal(confirmed.outcome, "confirmed");
+    const again = await scene.blob(repository, digest);
+    assert.ok(again.verifiedAt > verifiedAt);
+    const late = await scene.store.execute("markBlobMissing", { blobId, verifiedAt });
+    assert.equal(late.outcome, "unchanged");
+    const unknown = await scene.store.execute("confirmBlob", {
+      digest: scene.content("never pushed").digest,
+    });
+    assert.equal(unknown.outcome, "unknown");
+  },
+
   "nothing is marked that is not there, and a mark is no change": async (scene) => {
     const repository = scene.repository();
     const { digest } = await scene.push(repository, "blob");
-    const { blobId } = await scene.blob(repository, digest);
-    const none = await scene.store.execute("markBlobMissing", { blobId: blobId + 1_000_000 });
+    const { blobId, verifiedAt } = await scene.blob(repository, digest);
+    const none = await scene.store.execute("markBlobMissing", {
+      blobId: blobId + 1_000_000,
+      verifiedAt,
+    });
     assert.equal(none.outcome, "unchanged");
-    const made = await scene.changesOf(() => scene.store.execute("markBlobMissing", { blobId }));
+    const made = await scene.changesOf(() =>
+      scene.store.execute("markBlobMissing", { blobId, verifiedAt }),
+    );
     assert.deepEqual(made, []);
   },
 

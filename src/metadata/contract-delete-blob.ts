@@ -107,8 +107,8 @@ const references: ContractCases = {
     const image = scene.image({ config, layers: [layer] });
     const put = () => scene.put(repository, image, { optional: [layer.digest] });
     await put();
-    const { blobId } = await scene.blob(repository, layer.digest);
-    await scene.store.execute("markBlobMissing", { blobId });
+    const { blobId, verifiedAt } = await scene.blob(repository, layer.digest);
+    await scene.store.execute("markBlobMissing", { blobId, verifiedAt });
     await put();
     const forced = await scene.deleteBlob(repository, layer.digest, { force: true });
     assert.deepEqual(forced, deleted);

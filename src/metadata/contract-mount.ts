@@ -11,9 +11,10 @@ export const mountCases: ContractCases = {
     const done = await scene.mount(to, digest, { from });
     assert(done.outcome === "mounted");
     assert.deepEqual(done.blob, await scene.blob(to, digest));
-    const { blobId, repositoryId, reviewAfter, ...rest } = done.blob;
+    const { blobId, repositoryId, reviewAfter, verifiedAt, ...rest } = done.blob;
     assert.deepEqual(rest, { digest, key, size });
     assert.equal(blobId, source.blobId);
+    assert.equal(verifiedAt, source.verifiedAt);
     assert.notEqual(repositoryId, source.repositoryId);
     assertPromised(reviewAfter, { since });
     assert.deepEqual(await scene.blob(from, digest), source);

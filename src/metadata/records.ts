@@ -28,6 +28,8 @@ export interface BlobRecord {
   /** Bytes. */
   readonly size: number;
   readonly key: BlobKey;
+  /** When its bytes were last known to be there; ms UTC, larger after each push. */
+  readonly verifiedAt: number;
   /** When the link's promise ends; ms UTC, `undefined` while in use. */
   readonly reviewAfter: number | undefined;
 }

@@ -26,13 +26,19 @@ const stdout = 1;
 const batchBytes = 8 * 1024;
 const batchMs = 200;
 
+/** When nobody reads the log, lines beyond this many bytes are dropped. */
+const waitingBytesMax = 4 * 1024 * 1024;
+
 export function createAccessLog(now: () => number): AccessLog {
   const out = pino.destination({
     dest: stdout,
     sync: false,
     minLength: batchBytes,
     periodicFlush: batchMs,
+    maxLength: waitingBytesMax,
   });
+  // A log that cannot be written, on a full disk, must not end the service.
+  out.on("error", () => undefined);
   const clock = new ClfClock();
   return {
     write: (entry) => void out.write(formatEntry(entry, clock.format(now()))),

@@ -15,6 +15,8 @@ const stderr = 2;
 
 export function createLogger(options: LoggerOptions): Logger {
   const destination = pino.destination({ dest: stderr, sync: true });
+  // A log that cannot be written, on a full disk, must not end the service.
+  destination.on("error", () => undefined);
   const settings = {
     level: options.level,
     base: { ...options.fields },

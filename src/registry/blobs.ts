@@ -3,7 +3,12 @@ import type { BlobRecord, Origin } from "../metadata/records.ts";
 import type { Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/errors.ts";
 import type { RepositoryName } from "../oci/names.ts";
-import type { BlobKey, ByteSpan, OpenedBlob } from "../storage/blob-store.ts";
+import {
+  StorageError,
+  type BlobKey,
+  type ByteSpan,
+  type OpenedBlob,
+} from "../storage/blob-store.ts";
 import type { RegistryContext } from "./context.ts";
 import { promiseBlob } from "./promises.ts";
 
@@ -45,15 +50,31 @@ export class Blobs {
     blob: Blob,
     options: { readonly span?: ByteSpan; readonly signal: AbortSignal },
   ): Promise<OpenedBlob> {
-    const { store, metadata } = this.#ctx;
-    const opened = await store.open(blob.key, { ...options, size: blob.size });
+    const opened = await this.#openUsable(blob, options);
     if (opened !== undefined) return opened;
     const record = await this.#record(blob.repository, blob.digest);
-    const again = await store.open(record.key, { ...options, size: record.size });
+    const again = await this.#openUsable(record, options);
     if (again !== undefined) return again;
-    await metadata.execute("markBlobMissing", { blobId: record.blobId });
+    const { blobId, verifiedAt } = record;
+    await this.#ctx.metadata.execute("markBlobMissing", { blobId, verifiedAt });
     this.#ctx.report(`the bytes of blob ${record.digest} are missing`, undefined);
     throw blobUnknown(blob.digest);
+  }
+
+  /** Content of a wrong size is as good as none: a push of the same content replaces it. */
+  async #openUsable(
+    { key, size }: { readonly key: BlobKey; readonly size: number },
+    options: { readonly span?: ByteSpan; readonly signal: AbortSignal },
+  ): Promise<OpenedBlob | undefined> {
+    const { store } = this.#ctx;
+    try {
+      return await store.open(key, { ...options, size });
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      const stored = await store.stat(key);
+      if (stored?.size === size) throw error;
+      return undefined;
+    }
   }
 
   /** Links a blob from another repository, or from any. `undefined` when it cannot be mounted. */

@@ -187,6 +187,8 @@ export class Uploads {
     for (let tries = 0; (await store.stat(done.key))?.size !== size; tries += 1) {
       if (tries === commitTriesMax) throw new Error(`the bytes of ${canonical} do not stay`);
       await store.commit(stored, canonical, size);
+      // A reader may have called them missing in between, and a collector have claimed the row.
+      await metadata.execute("confirmBlob", { digest: canonical });
     }
     await store.abort(stored);
   }

@@ -42,7 +42,7 @@ export class UploadFiles {
     try {
       const written = await writeBody(fd, body, { ...options, calls, buffers });
       const first = options.offset === 0;
-      await Promise.all([calls.fdatasync(fd), first ? this.#syncFolder() : undefined]);
+      await allEnded([calls.fdatasync(fd), ...(first ? [this.#syncFolder()] : [])]);
       return { ...written, state };
     } finally {
       await this.#calls.close(fd);
@@ -97,7 +97,7 @@ export class UploadFiles {
     try {
       if (!whole) await this.#copyBytes(source, fd, size);
       await this.#cut(fd, size);
-      await Promise.all([this.#calls.fdatasync(fd), this.#syncFolder()]);
+      await allEnded([this.#calls.fdatasync(fd), this.#syncFolder()]);
     } catch (error) {
       await done(this.#calls.unlink(target), "ENOENT");
       throw error;
@@ -147,6 +147,12 @@ export class UploadFiles {
     const { uploads } = this.#paths;
     await Promise.all([this.#folders.sync(uploads), this.#folders.syncAbove(uploads)]);
   }
+}
+
+/** Waits for each, so that a file is not closed under one when another has failed. */
+async function allEnded(work: readonly Promise<void>[]): Promise<void> {
+  const results = await Promise.allSettled(work);
+  for (const result of results) if (result.status === "rejected") throw result.reason;
 }
 
 /** Nobody will read the body: its source is told. */

@@ -55,7 +55,7 @@ function succeeded({ result }: Call): boolean {
 }
 
 /** The path of the descriptor that the call is about. */
-export function descriptorPath({ args }: Call): string | undefined {
+function descriptorPath({ args }: Call): string | undefined {
   return /^\d+<([^>]*)>/.exec(args)?.[1];
 }
 

@@ -62,7 +62,7 @@ suite("reads", () => {
       ["tags", "tags", "repository=? AND name>?"],
       ["repositories", "repositories", "name>?"],
       ["referrers", "manifests", "repository=? AND subject=? AND digest>?"],
-      ["referrersOfType", "manifests", "repository=? AND subject=? AND digest>?"],
+      ["referrersOfType", "manifests", "repository=? AND subject=? AND <expr>=? AND digest>?"],
       ["changes", "changes", "rowid>?"],
     ] as const) {
       const steps = stepsOf(database, reads[name].sql);

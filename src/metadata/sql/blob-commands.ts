@@ -143,7 +143,13 @@ function* upsertBlob(
   yield* run(
     db
       .updateTable("blobs")
-      .set({ ...revive, key: input.key, size: input.size, verified_at: now, review_after: null })
+      .set({
+        ...revive,
+        key: input.key,
+        size: input.size,
+        verified_at: laterThan(found, ctx),
+        review_after: null,
+      })
       .where("id", "=", found.id),
   );
   return { id: found.id, key: input.key };
@@ -240,6 +246,7 @@ export function* mountBlob(
       digest: blob.digest as Digest,
       size: blob.size,
       key: blob.key as BlobKey,
+      verifiedAt: blob.verified_at,
       reviewAfter: ctx.now + input.graceMs,
     },
   };
@@ -329,9 +336,30 @@ export function* markBlobMissing(
       .updateTable("blobs")
       .set({ state: "missing" })
       .where("id", "=", input.blobId)
-      .where("state", "=", "live"),
+      .where("state", "=", "live")
+      .where("verified_at", "=", input.verifiedAt),
   );
   return { outcome: changed === 1 ? "marked" : "unchanged" };
+}
+
+export function* confirmBlob(
+  ctx: CommandContext,
+  input: CommandInput<"confirmBlob">,
+): Plan<CommandResult<"confirmBlob">> {
+  const blob = yield* findBlobRow(ctx, input.digest);
+  if (blob === undefined) return { outcome: "unknown" };
+  yield* run(
+    ctx.db
+      .updateTable("blobs")
+      .set({ state: "live", claim: null, verified_at: laterThan(blob, ctx) })
+      .where("id", "=", blob.id),
+  );
+  return { outcome: "confirmed" };
+}
+
+/** A time of verification that no reader of the row has seen before. */
+function laterThan(blob: BlobRow, { now }: CommandContext): number {
+  return Math.max(now, blob.verified_at + 1);
 }
 
 export function* claimBlob(

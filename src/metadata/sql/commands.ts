@@ -2,6 +2,7 @@
 import type { CommandInput, CommandName, CommandResult } from "../commands.ts";
 import {
   claimBlob,
+  confirmBlob,
   commitUpload,
   deleteBlob,
   deleteClaimedBlob,
@@ -35,6 +36,7 @@ const plans: CommandPlans = {
   deleteManifest,
   deleteTag,
   touch,
+  confirmBlob,
   claimBlob,
   deleteClaimedBlob,
   recordPulls,

@@ -85,13 +85,15 @@ export function* putManifest(
   input: PutInput,
 ): Plan<CommandResult<"putManifest">> {
   const { db } = ctx;
-  const repository = yield* ensureRepository(ctx, input.repository);
-  const resolved = yield* resolveReferences(ctx, repository.id, input.manifest.references);
+  const found = yield* findRepository(ctx, input.repository);
+  // No repository has the id 0: where there is none yet, nothing is found in it.
+  const resolved = yield* resolveReferences(ctx, found?.id ?? 0, input.manifest.references);
   const optional = new Set<string>(input.optional);
   const missing = resolved.missing.filter(({ digest }) => !optional.has(digest));
   if (missing.length > 0) {
     return { outcome: "missing", digests: [...new Set(missing.map(({ digest }) => digest))] };
   }
+  const repository = found ?? (yield* ensureRepository(ctx, input.repository));
   if (repository.state === "draft") {
     yield* run(
       db.updateTable("repositories").set({ state: "live" }).where("id", "=", repository.id),

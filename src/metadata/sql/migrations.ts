@@ -42,6 +42,9 @@ function firstSchema(types: SqlDialect["types"]): readonly string[] {
        review_after ${integer}, unique (repository, digest))`,
     `create index manifests_subject on manifests (repository, subject, digest)
        where subject is not null`,
+    `create index manifests_subject_type on manifests
+       (repository, subject, coalesce(artifact_type, config_media_type, ''), digest)
+       where subject is not null`,
     `create index manifests_digest on manifests (digest)`,
     `create table manifest_pulls (
        manifest ${integer} not null primary key references manifests (id) on delete cascade,

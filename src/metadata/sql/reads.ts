@@ -69,6 +69,7 @@ const blobColumns = [
   "blobs.digest",
   "blobs.size",
   "blobs.key",
+  "blobs.verified_at as verifiedAt",
   "repository_blobs.review_after as reviewAfter",
 ] as const;
 

@@ -45,6 +45,7 @@ export interface BlobRow {
   digest: string;
   size: number;
   key: string;
+  verifiedAt: number;
   reviewAfter: number | null;
 }
 
@@ -55,6 +56,7 @@ export function toBlobRecord(row: BlobRow): BlobRecord {
     digest: row.digest as Digest,
     size: row.size,
     key: row.key as BlobKey,
+    verifiedAt: row.verifiedAt,
     reviewAfter: row.reviewAfter ?? undefined,
   };
 }

@@ -15,10 +15,16 @@ const busyTimeoutMs = 10_000;
 const statementsMax = 200;
 
 /**
+ * Characters. Longer statements hold a list of a client's length: kept, each length would cost
+ * megabytes, and push out those that are needed all the time.
+ */
+const keptTextMax = 4096;
+
+/**
  * Page cache of a connection, in KiB: enough for the upper levels of every index of a large
  * registry.
  */
-const pageCacheKib = 8192;
+const pageCacheKib = 4096;
 
 /** An in-memory database. */
 export const inMemory = ":memory:";
@@ -102,6 +108,7 @@ export class Connection {
     if (known !== undefined) return known;
     const prepared = this.#db.prepare(text);
     const statement = { prepared, givesRows: prepared.columns().length > 0 };
+    if (text.length > keptTextMax) return statement;
     if (this.#statements.size >= statementsMax) {
       const oldest = this.#statements.keys().next();
       if (oldest.done !== true) this.#statements.delete(oldest.value);

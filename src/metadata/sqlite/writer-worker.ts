@@ -37,6 +37,15 @@ export interface WriterAnswer {
 export type ToWriter = readonly WriterRequest[] | "close";
 export type FromWriter = { readonly reads: PreparedReads } | readonly WriterAnswer[] | "closed";
 
+/** Zero also where it cannot be told: then there is no checkpoint yet. */
+function logBytes(path: string): number {
+  try {
+    return statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+  } catch {
+    return 0;
+  }
+}
+
 function start(path: string): void {
   const port = parentPort;
   if (port === null) throw new Error("this module is a worker thread");
@@ -59,8 +68,7 @@ function start(path: string): void {
   const checkpointIfLarge = (): void => {
     groups += 1;
     if (groups % groupsPerLook !== 0) return;
-    const log = statSync(`${path}-wal`, { throwIfNoEntry: false });
-    if (log !== undefined && log.size > checkpointBytes) checkpoint("passive");
+    if (logBytes(path) > checkpointBytes) checkpoint("passive");
   };
 
   const runAll = (waiting: readonly WriterRequest[]): void => {
