@@ -11,10 +11,8 @@ import { test } from "node:test";
 test("a log that cannot be written does not end the service", async (t) => {
   const root = await mkdtemp(join(tmpdir(), "longshore-full-"));
   const config = join(root, "config.yml");
-  await writeFile(
-    config,
-    `version: 0.1\nstorage: {filesystem: {rootdirectory: ${root}/data}}\nhttp: {addr: "127.0.0.1:0"}\n`,
-  );
+  const storage = `storage: {filesystem: {rootdirectory: ${root}/data}}`;
+  await writeFile(config, `version: 0.1\n${storage}\nhttp: {addr: "127.0.0.1:0"}\n`);
   const program = join(import.meta.dirname, "../../src/cli/longshore.ts");
   // Every write to /dev/full fails with ENOSPC.
   const stdio = ["ignore", "pipe", openSync("/dev/full", "w")] as const;

@@ -20,15 +20,15 @@ import { Worker } from "./workload.ts";
 const workerCount = 6;
 
 /** Requests and pieces of bodies before the server is killed. */
-const ticksMax = 200;
+const ticksMax = 150;
 
 /** Turns of this process's event loop after the last of them: some milliseconds. */
 const turnsMax = 1000;
 
 /** Every so many rounds everything is looked at, and not just what the round has touched. */
-const roundsBetweenReviews = 10;
+const roundsBetweenReviews = 25;
 
-const rounds = Number(process.env["CRASH_ROUNDS"] ?? 10);
+const rounds = Number(process.env["CRASH_ROUNDS"] ?? 5);
 
 interface Tally {
   entries: number;

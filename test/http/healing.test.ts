@@ -38,7 +38,8 @@ const damages = {
 
 for (const [name, damage] of Object.entries(damages)) {
   for (const size of [4000, 300_000]) {
-    test(`a blob of ${size} bytes that is ${name} is unknown once read, and pushing heals it`, async (t) => {
+    const title = `a blob of ${size} bytes that is ${name} is unknown, and a push heals it`;
+    test(title, async (t) => {
       const { bytes, digest, path, push, registry } = await pushed(t, size);
       await damage(path);
       assert.equal((await ask(registry, "GET", `/blobs/${digest}`)).status, 404);
@@ -59,9 +60,9 @@ test("the colon of a digest may be percent-encoded, a slash of a name may not", 
   assert.equal((await registry.fetch(new Request(url))).status, 404);
 });
 
-test("a manifest in a million chunks of one byte costs what it weighs", async (t) => {
+test("a manifest in 100,000 chunks of one byte costs what it weighs", async (t) => {
   const { registry } = await pushed(t, 10);
-  let left = 1_000_000;
+  let left = 100_000;
   const body = new ReadableStream<Uint8Array>({
     pull: (controller) => {
       left -= 1;
@@ -75,5 +76,5 @@ test("a manifest in a million chunks of one byte costs what it weighs", async (t
   const after = process.memoryUsage();
   assert.equal(answer.status, 400);
   const grown = after.arrayBuffers - before.arrayBuffers;
-  assert.ok(grown < 32 * 1024 * 1024, `${grown} bytes of buffers`);
+  assert.ok(grown < 8 * 1024 * 1024, `${grown} bytes of buffers`);
 });

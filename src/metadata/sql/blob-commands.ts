@@ -31,7 +31,7 @@ const blobByAlias = statement((db, place: { digest: string }) =>
 );
 
 /** The blob row of a digest, whatever its algorithm. */
-function* findBlobRow(ctx: CommandContext, digest: Digest): Plan<BlobRow | undefined> {
+export function* findBlobRow(ctx: CommandContext, digest: Digest): Plan<BlobRow | undefined> {
   const canonical = yield* first(blobByDigest(ctx, { digest }));
   if (canonical !== undefined || digest.startsWith("sha256:")) return canonical;
   return yield* first(blobByAlias(ctx, { digest }));
@@ -327,75 +327,7 @@ export function* deleteBlob(
   return { outcome: "deleted" };
 }
 
-export function* markBlobMissing(
-  ctx: CommandContext,
-  input: CommandInput<"markBlobMissing">,
-): Plan<CommandResult<"markBlobMissing">> {
-  const changed = yield* run(
-    ctx.db
-      .updateTable("blobs")
-      .set({ state: "missing" })
-      .where("id", "=", input.blobId)
-      .where("state", "=", "live")
-      .where("verified_at", "=", input.verifiedAt),
-  );
-  return { outcome: changed === 1 ? "marked" : "unchanged" };
-}
-
-export function* confirmBlob(
-  ctx: CommandContext,
-  input: CommandInput<"confirmBlob">,
-): Plan<CommandResult<"confirmBlob">> {
-  const blob = yield* findBlobRow(ctx, input.digest);
-  if (blob === undefined) return { outcome: "unknown" };
-  yield* run(
-    ctx.db
-      .updateTable("blobs")
-      .set({ state: "live", claim: null, verified_at: laterThan(blob, ctx) })
-      .where("id", "=", blob.id),
-  );
-  return { outcome: "confirmed" };
-}
-
 /** A time of verification that no reader of the row has seen before. */
-function laterThan(blob: BlobRow, { now }: CommandContext): number {
+export function laterThan(blob: BlobRow, { now }: CommandContext): number {
   return Math.max(now, blob.verified_at + 1);
-}
-
-export function* claimBlob(
-  ctx: CommandContext,
-  input: CommandInput<"claimBlob">,
-): Plan<CommandResult<"claimBlob">> {
-  const blob = yield* findBlobRow(ctx, input.digest);
-  if (blob === undefined) return { outcome: "unknown" };
-  const claimed = yield* first(
-    ctx.db
-      .updateTable("blobs")
-      .set({ state: "deleting", claim: input.claim })
-      .where("id", "=", blob.id)
-      .where("state", "in", ["live", "missing"])
-      .where((where) =>
-        where.or([where("review_after", "is", null), where("review_after", "<=", ctx.now)]),
-      )
-      .where(({ not, exists, selectFrom }) =>
-        not(exists(selectFrom("repository_blobs").select("blob").where("blob", "=", blob.id))),
-      )
-      // The layout mirror keeps a manifest's bytes at the content path of its digest.
-      .where(({ not, exists, selectFrom }) =>
-        not(exists(selectFrom("manifests").select("id").where("digest", "=", blob.digest))),
-      )
-      .returning("key"),
-  );
-  if (claimed === undefined) return { outcome: "in-use" };
-  return { outcome: "claimed", key: claimed.key as BlobKey };
-}
-
-export function* deleteClaimedBlob(
-  ctx: CommandContext,
-  input: CommandInput<"deleteClaimedBlob">,
-): Plan<CommandResult<"deleteClaimedBlob">> {
-  const changed = yield* run(
-    ctx.db.deleteFrom("blobs").where("claim", "=", input.claim).where("state", "=", "deleting"),
-  );
-  return { outcome: changed === 1 ? "deleted" : "lost" };
 }

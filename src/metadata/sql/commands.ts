@@ -1,14 +1,12 @@
 /** Every command's plan, by name. */
 import type { CommandInput, CommandName, CommandResult } from "../commands.ts";
+import { commitUpload, deleteBlob, mountBlob } from "./blob-commands.ts";
 import {
   claimBlob,
   confirmBlob,
-  commitUpload,
-  deleteBlob,
   deleteClaimedBlob,
   markBlobMissing,
-  mountBlob,
-} from "./blob-commands.ts";
+} from "./blob-state-commands.ts";
 import type { CommandContext } from "./context.ts";
 import type { SqlDialect } from "./dialect.ts";
 import { deleteManifest, deleteTag, putManifest } from "./manifest-commands.ts";

@@ -32,7 +32,7 @@ export async function interleave(
   const widths: number[] = [];
   const waiting = new Map<string, Waiting>();
   let quiet = Promise.withResolvers<void>();
-  let running = 0;
+  let running = Object.keys(actors).length;
   const stop = (): void => {
     running -= 1;
     if (running === 0) quiet.resolve();
@@ -45,9 +45,7 @@ export async function interleave(
       stop();
       await promise;
     };
-    running += 1;
     try {
-      await gate("begin");
       await actor(gate);
     } finally {
       stop();
