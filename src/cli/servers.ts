@@ -40,7 +40,7 @@ export async function runServers(
     logger.info("stopped");
   } finally {
     await registry.close();
-    accessLog?.close();
+    await accessLog?.close();
   }
 }
 

@@ -15,8 +15,8 @@ export interface AccessEntry {
 
 export interface AccessLog {
   write(entry: AccessEntry): void;
-  /** Writes what is waiting. */
-  close(): void;
+  /** Writes what is waiting, as far as somebody takes it. */
+  close(): Promise<void>;
 }
 
 /** File descriptor 1. */
@@ -25,6 +25,9 @@ const stdout = 1;
 /** A batch is written when it has so many bytes, or after this time: whichever is first. */
 const batchBytes = 8 * 1024;
 const batchMs = 200;
+
+/** How long the last lines may take: whoever reads them may be gone, or the disk full. */
+const lastWriteMs = 1000;
 
 /** When nobody reads the log, lines beyond this many bytes are dropped. */
 const waitingBytesMax = 4 * 1024 * 1024;
@@ -42,7 +45,15 @@ export function createAccessLog(now: () => number): AccessLog {
   const clock = new ClfClock();
   return {
     write: (entry) => void out.write(formatEntry(entry, clock.format(now()))),
-    close: () => out.flushSync(),
+    close: async () => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, lastWriteMs);
+      out.once("close", resolve);
+      out.once("error", () => resolve());
+      out.end();
+      await promise;
+      clearTimeout(timer);
+    },
   };
 }
 
