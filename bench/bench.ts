@@ -6,7 +6,7 @@ import type { Plan } from "./plan.ts";
 import type { Role, Sample, Samples } from "./results.ts";
 import type { Server } from "./servers/server.ts";
 import { startServer, storageRoot } from "./servers/sides.ts";
-import type { SideName } from "./servers/sides.ts";
+import type { Backend, SideName } from "./servers/sides.ts";
 
 export const ROLES: readonly Role[] = ["subject", "yardstick"];
 
@@ -35,6 +35,7 @@ export interface Own {
 export interface OwnOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly directory?: string;
+  readonly backend?: Backend;
 }
 
 export class Bench {
@@ -123,7 +124,8 @@ export class Bench {
     this.#folders += 1;
     const directory = options.directory ?? join(this.#directory, `${role}-${this.#folders}`);
     mkdirSync(directory, { recursive: true });
-    const server = await startServer(this.sides[role], { directory, env: options.env ?? {} });
+    const { backend = {}, env = {} } = options;
+    const server = await startServer(this.sides[role], { directory, env, backend });
     return {
       server,
       directory,

@@ -18,7 +18,9 @@ import { images } from "./rows/images.ts";
 import { layerPulls, layerPushes } from "./rows/layers.ts";
 import { lists, referrers } from "./rows/lists.ts";
 import { memory, wholeRun } from "./rows/memory.ts";
+import { postgres } from "./rows/postgres.ts";
 import { manifests, smallBlobs } from "./rows/reads.ts";
+import { s3 } from "./rows/s3.ts";
 import { slowDisk } from "./rows/slow-disk.ts";
 import { start } from "./rows/start.ts";
 import { SIDE_NAMES, isFromSource, versionOf } from "./servers/sides.ts";
@@ -35,6 +37,8 @@ const ROWS: ReadonlyMap<string, (bench: Bench) => Promise<readonly Line[]>> = ne
   ["layer-pulls", layerPulls],
   ["memory", memory],
   ["start", start],
+  ["s3", s3],
+  ["postgres", postgres],
 ]);
 
 const USAGE = `npm run bench -- [ROW...] [options]

@@ -118,6 +118,50 @@ export async function seedImages(port: number, count: number): Promise<SeededIma
   return { byTag, byDigest, blobs };
 }
 
+/** An image as a real client pushes it: looks for each blob, begins, streams, ends. */
+export async function pushImage(
+  connection: Connection,
+  image: {
+    readonly repository: string;
+    readonly tag: string;
+    readonly layers: number;
+    readonly bytes: number;
+  },
+): Promise<void> {
+  const { repository } = image;
+  const contents = Array.from({ length: image.layers + 1 }, () => randomBytes(image.bytes));
+  for (const content of contents) await pushLikeDocker(connection, repository, content);
+  const [config, ...layers] = contents.map((content) => descriptor(LAYER_TYPE, content));
+  if (config === undefined) return;
+  const body = manifestBytes({ config, layers });
+  await putManifest(connection, { repository, reference: image.tag }, body);
+}
+
+async function pushLikeDocker(
+  connection: Connection,
+  repository: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const blob = `/v2/${repository}/blobs/${digestOf(bytes)}`;
+  expectStatus(await connection.send({ method: "HEAD", path: blob }), 404);
+  const uploads = `/v2/${repository}/blobs/uploads/`;
+  const begun = expectStatus(await connection.send({ method: "POST", path: uploads }), 202);
+  const headers = { "Content-Type": "application/octet-stream" };
+  const patch = { method: "PATCH", path: uploadUrl(begun), headers, body: bytes };
+  const patched = expectStatus(await connection.send(patch), 202);
+  const path = uploadUrl(patched, digestOf(bytes));
+  expectStatus(await connection.send({ method: "PUT", path }), 201);
+}
+
+export async function pullImage(
+  connection: Connection,
+  image: { readonly repository: string; readonly tag: string },
+): Promise<void> {
+  const path = `/v2/${image.repository}/manifests/${image.tag}`;
+  const headers = { Accept: MANIFEST_TYPE };
+  expectStatus(await connection.send({ method: "GET", path, headers }), 200);
+}
+
 /** An index without children: a manifest that needs nothing else to be there. */
 const emptyIndex = Buffer.from(
   JSON.stringify({ schemaVersion: 2, mediaType: INDEX_TYPE, manifests: [] }),

@@ -5,6 +5,7 @@ import { read } from "../load/tools.ts";
 import type { Line, Role, Samples, Target } from "../results.ts";
 import { MANIFEST_TYPE, seedBlobs, seedImages } from "../seed.ts";
 import type { SeededImages } from "../seed.ts";
+import type { Server } from "../servers/server.ts";
 
 const CONNECTIONS = 16;
 const IMAGES = 100;
@@ -21,15 +22,18 @@ export interface Reads {
   readonly paths: Readonly<Partial<Record<Role, readonly string[]>>>;
   readonly targets: readonly Target[];
   readonly notes?: readonly string[];
+  /** By default the servers that the rows share. */
+  readonly servers?: (role: Role) => Promise<Server>;
 }
 
 /** Requests per second with 16 connections, in interleaved rounds, after a warm-up of each side. */
 export async function readLine(bench: Bench, reads: Reads): Promise<Line> {
   bench.progress(reads.work);
+  const servers = reads.servers ?? bench.shared.bind(bench);
   const roles = ROLES.filter((role) => reads.paths[role] !== undefined);
   const load = async (role: Role, seconds: number) =>
     read(bench.tools, {
-      port: (await bench.shared(role)).port,
+      port: (await servers(role)).port,
       connections: CONNECTIONS,
       paths: reads.paths[role] ?? [],
       method: reads.method ?? "GET",
@@ -40,7 +44,7 @@ export async function readLine(bench: Bench, reads: Reads): Promise<Line> {
   const samples = await interleave(
     bench.plan.rounds,
     async (role) =>
-      withCpu(await bench.shared(role), 1000, async () => {
+      withCpu(await servers(role), 1000, async () => {
         const result = await load(role, bench.plan.windowS);
         const value = result.requests / result.seconds;
         return { value, units: result.requests, clientCpuSeconds: result.cpuSeconds };

@@ -12,42 +12,89 @@ export const SIDE_NAMES = ["longshore", "docker-registry"] as const;
 
 export type SideName = (typeof SIDE_NAMES)[number];
 
+/** What a server keeps its things in, beside or instead of its own folder. */
+export interface Backend {
+  readonly s3?: {
+    readonly endpoint: string;
+    readonly accessKey: string;
+    readonly secretKey: string;
+    readonly region: string;
+    readonly bucket: string;
+    readonly rootdirectory: string;
+  };
+  /** A URL. Only Longshore keeps its metadata in a database; elsewhere it has no meaning. */
+  readonly postgres?: string;
+}
+
 export interface StartOptions {
   /** The server's own folder; its config, log and storage go there. */
   readonly directory: string;
   readonly env?: Readonly<Record<string, string>>;
+  readonly backend?: Backend;
+}
+
+interface Place {
+  readonly root: string;
+  readonly port: number;
+  readonly debugPort: number;
+  readonly backend: Backend;
 }
 
 interface Side {
   readonly version: () => string;
-  readonly config: (root: string, port: number, debugPort: number) => string;
+  readonly config: (place: Place) => string;
   readonly command: (config: string) => readonly [string, ...string[]];
 }
 
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
-const COMMON = (root: string, port: number): string => `version: 0.1
+/** The keys are Distribution's, so that both sides read the same file. */
+function storage({ backend, root }: Place): string {
+  const { s3 } = backend;
+  if (s3 === undefined) return `  filesystem:\n    rootdirectory: ${root}\n`;
+  // Bytes go through the registry on both sides: that is what is measured.
+  return `  redirect:
+    disable: true
+  s3:
+    regionendpoint: ${s3.endpoint}
+    region: ${s3.region}
+    bucket: ${s3.bucket}
+    accesskey: ${s3.accessKey}
+    secretkey: ${s3.secretKey}
+    secure: false
+    forcepathstyle: true
+    rootdirectory: ${s3.rootdirectory}
+`;
+}
+
+function common(place: Place): string {
+  return `version: 0.1
 log:
   level: info
 storage:
-  filesystem:
-    rootdirectory: ${root}
-  delete:
+${storage(place)}  delete:
     enabled: true
 http:
-  addr: 127.0.0.1:${port}
+  addr: 127.0.0.1:${place.port}
   headers:
     X-Content-Type-Options: [nosniff]
 `;
+}
+
+function metadata({ backend, root }: Place): string {
+  if (backend.postgres !== undefined)
+    return `metadata:\n  postgres:\n    url: ${backend.postgres}\n`;
+  return backend.s3 === undefined ? "" : `metadata:\n  sqlite:\n    path: ${root}/metadata.db\n`;
+}
 
 const SIDES: Readonly<Record<SideName, Side>> = {
   longshore: {
     version: longshoreVersion,
-    config: (root, port, debugPort) => `${COMMON(root, port)}  debug:
-    addr: 127.0.0.1:${debugPort}
+    config: (place) => `${common(place)}  debug:
+    addr: 127.0.0.1:${place.debugPort}
     prometheus:
       enabled: true
-`,
+${metadata(place)}`,
     command: (config) => [process.execPath, longshoreProgram().file, "serve", config],
   },
   "docker-registry": {
@@ -56,7 +103,7 @@ const SIDES: Readonly<Record<SideName, Side>> = {
       return said.trim().split(" ").at(-1) ?? "?";
     },
     // What the package's own config.yml has beside the storage: a cache and the health check.
-    config: (root, port) => `${COMMON(root, port).replace(
+    config: (place) => `${common(place).replace(
       "storage:\n",
       "storage:\n  cache:\n    blobdescriptor: inmemory\n",
     )}health:
@@ -83,7 +130,9 @@ export async function startServer(side: SideName, options: StartOptions): Promis
   mkdirSync(root, { recursive: true });
   const port = await freePort();
   const configFile = join(options.directory, "config.yml");
-  writeFileSync(configFile, SIDES[side].config(root, port, await freePort()));
+  const { backend = {} } = options;
+  const place = { root, port, debugPort: await freePort(), backend };
+  writeFileSync(configFile, SIDES[side].config(place));
   const [command, ...args] = SIDES[side].command(configFile);
   const logFile = join(options.directory, "server.log");
   return Server.start({ command, args, env: options.env ?? {}, port, logFile });
