@@ -37,7 +37,7 @@ export function resumable(tries: Tries, options: ResumableBody): ReadableStream<
   return new ReadableStream<Bytes>(source, { highWaterMark: 0 });
 }
 
-class ResumedSource implements UnderlyingDefaultSource<Bytes> {
+class ResumedSource {
   readonly #tries: Tries;
   readonly #options: ResumableBody;
   #opened: OpenedBody;
