@@ -13,15 +13,58 @@
 import type { Digest } from "../oci/digest.ts";
 import type { RepositoryName, Tag } from "../oci/names.ts";
 import type { ManifestReference } from "../oci/reference.ts";
+import type { BlobKey } from "../storage/blob-store.ts";
 import type { CommandInput, CommandName, CommandResult } from "./commands.ts";
 import type {
   BlobRecord,
   ChangeRecord,
+  ClaimedBlob,
   ManifestRecord,
   Page,
   ReferrerRecord,
+  StoreIdentity,
+  UnusedBlob,
   UploadRecord,
 } from "./records.ts";
+
+/** How many names of each kind `known` takes at once: one statement, compiled once. */
+export const knownMax = 100;
+
+/** Pages are in order of an id, and end before `limit` rows where nothing follows. */
+export interface UpkeepReads {
+  /**
+   * Which of these are known: keys and digests of a blob row in whatever state, digests of a
+   * manifest, ids of an upload. One statement: who is being committed is always one of them.
+   * Takes `knownMax` of each kind.
+   */
+  known(what: {
+    readonly keys?: readonly BlobKey[];
+    readonly digests?: readonly Digest[];
+    readonly uploads?: readonly string[];
+  }): Promise<ReadonlySet<string>>;
+
+  /** Blobs that `claimBlob` would give at this moment. */
+  listUnused(options: {
+    readonly after: number;
+    readonly limit: number;
+  }): Promise<readonly UnusedBlob[]>;
+
+  /** Blobs under a claim: their collector is at work, or has died. */
+  listClaims(options: {
+    readonly after: number;
+    readonly limit: number;
+  }): Promise<readonly ClaimedBlob[]>;
+
+  /** Uploads that nobody has written to for `idleMs`. */
+  listIdleUploads(options: {
+    readonly idleMs: number;
+    readonly after: string;
+    readonly limit: number;
+  }): Promise<readonly UploadRecord[]>;
+
+  /** Which storage root this database belongs to (invariant I4); `undefined` until it is said. */
+  storeIdentity(): Promise<StoreIdentity | undefined>;
+}
 
 export interface MetadataStore {
   /** For errors, logs and metrics: `sqlite`, ... */
@@ -74,7 +117,40 @@ export interface MetadataStore {
     readonly limit: number;
   }): Promise<readonly ChangeRecord[]>;
 
+  /** What the registry's upkeep reads; nobody else does. */
+  readonly upkeep: UpkeepReads;
+
   execute<K extends CommandName>(name: K, input: CommandInput<K>): Promise<CommandResult<K>>;
 
   close(): Promise<void>;
+}
+
+/** The database does not answer at the moment: a later try may succeed. */
+export class MetadataUnavailable extends Error {
+  override readonly name = "MetadataUnavailable";
+  /** When, ms, as far as anybody knows. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly retryAfterMs?: number | undefined } = {},
+  ) {
+    super(message, options);
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/**
+ * The database cannot be asked: it does not answer, refuses connections, or has not finished in
+ * time. A later try may succeed. Whether a command that fails so was carried out is not known.
+ */
+export class MetadataUnavailable extends Error {
+  override readonly name = "MetadataUnavailable";
+  /** For errors, logs and metrics: `postgres`, ... */
+  readonly store: string;
+
+  constructor(store: string, message: string, options?: ErrorOptions) {
+    super(`${store}: ${message}`, options);
+    this.store = store;
+  }
 }
