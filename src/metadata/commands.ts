@@ -10,7 +10,7 @@ import type { Digest } from "../oci/digest.ts";
 import type { Manifest } from "../oci/manifest.ts";
 import type { RepositoryName, Tag } from "../oci/names.ts";
 import type { BlobKey } from "../storage/blob-store.ts";
-import type { BlobRecord, Origin, UploadRecord } from "./records.ts";
+import type { BlobRecord, Origin, StoreIdentity, UploadRecord } from "./records.ts";
 
 /** What an append left in the store. */
 export interface UploadAppended {
@@ -20,6 +20,12 @@ export interface UploadAppended {
    */
   readonly digestsSoFar: readonly Digest[];
   readonly state: string;
+}
+
+/** A job's command does nothing unless the lease under which it works is still its own. */
+export interface LeaseProof {
+  readonly name: string;
+  readonly epoch: number;
 }
 
 /** Every command's input and result, by name. */
@@ -81,8 +87,11 @@ export interface Commands {
 
   /**
    * Turns an upload whose bytes lie under `key` into a blob of its repository. An existing row of
-   * that content is revived if it was being collected or was missing. `key` in the result is where
-   * the content is to be read from.
+   * that content is revived if it was being collected or was missing, and gets this key.
+   *
+   * With `reuse` the bytes under `key` are those of a blob that somebody pushed before, and which
+   * the caller has just looked at: unless its row is still live and of that key nothing is done,
+   * and the outcome is `moved`.
    */
   commitUpload: {
     input: {
@@ -93,10 +102,11 @@ export interface Commands {
       readonly aliases: readonly Digest[];
       readonly size: number;
       readonly key: BlobKey;
+      readonly reuse: boolean;
       readonly graceMs: number;
       readonly origin: Origin;
     };
-    result: { readonly outcome: "lost" } | { readonly outcome: "committed"; readonly key: BlobKey };
+    result: { readonly outcome: "committed" | "lost" | "moved" };
   };
 
   /** Links a blob of another repository (`from`), or of any (`from` absent), into this one. */
@@ -142,10 +152,11 @@ export interface Commands {
   };
 
   /**
-   * A committer put bytes back that were gone: the row is live, whatever was said of it meanwhile.
+   * A committer put bytes back that were gone, to where `key` says: the row is live, whatever was
+   * said of it meanwhile.
    */
   confirmBlob: {
-    input: { readonly digest: Digest };
+    input: { readonly digest: Digest; readonly key: BlobKey };
     result: { readonly outcome: "confirmed" | "unknown" };
   };
 
@@ -212,10 +223,26 @@ export interface Commands {
    * blob any more.
    */
   claimBlob: {
-    input: { readonly digest: Digest; readonly claim: string };
+    input: { readonly digest: Digest; readonly claim: string; readonly lease?: LeaseProof };
     result:
-      | { readonly outcome: "in-use" | "unknown" }
+      | { readonly outcome: "in-use" | "unknown" | "lease-lost" }
       | { readonly outcome: "claimed"; readonly key: BlobKey };
+  };
+
+  /**
+   * The sweeper's first step, for bytes at a content key that no row speaks of: inserts a
+   * `deleting` row under this claim, so that a commit of the same content sees it.
+   */
+  claimOrphan: {
+    input: {
+      readonly digest: Digest;
+      readonly key: BlobKey;
+      readonly size: number;
+      readonly claim: string;
+      readonly lease?: LeaseProof;
+    };
+    /** `known`: there is a row of that digest or key by now, or a manifest of that digest. */
+    result: { readonly outcome: "claimed" | "known" | "lease-lost" };
   };
 
   /** The collector's last step: deletes the row where the claim is still the collector's own. */
@@ -223,6 +250,26 @@ export interface Commands {
     input: { readonly claim: string };
     result: { readonly outcome: "deleted" | "lost" };
   };
+
+  /**
+   * Takes a job's lease, or goes on holding it: one node does the work at a time. A new holder gets
+   * a new epoch. The database's clock decides.
+   */
+  acquireLease: {
+    input: { readonly name: string; readonly holder: string; readonly leaseMs: number };
+    result:
+      | { readonly outcome: "acquired"; readonly epoch: number }
+      | { readonly outcome: "busy"; readonly retryAfterMs: number };
+  };
+
+  /** Gives a lease back, if it is still this epoch's. */
+  releaseLease: { input: LeaseProof; result: { readonly outcome: "released" | "lost" } };
+
+  /**
+   * Says which storage root this database belongs to. Where it was said before, that stays and is
+   * returned.
+   */
+  adoptStore: { input: StoreIdentity; result: StoreIdentity };
 
   /** When manifests were last pulled, gathered in memory and written in batches. */
   recordPulls: {

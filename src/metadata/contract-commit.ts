@@ -10,7 +10,7 @@ const content: ContractCases = {
     const wanted = scene.content("blob");
     const done = await scene.store.execute("commitUpload", scene.commitInput(upload, wanted));
     const { digest, key, size } = wanted;
-    assert.deepEqual(done, { outcome: "committed", key });
+    assert.deepEqual(done, { outcome: "committed" });
     const { blobId, reviewAfter, verifiedAt, ...rest } = await scene.blob(repository, digest);
     assert.deepEqual(rest, { repositoryId: upload.repositoryId, digest, key, size });
     assert(Number.isSafeInteger(blobId));
@@ -159,19 +159,39 @@ const healing: ContractCases = {
 
   "a committer that has put bytes back has the last word": async (scene) => {
     const repository = scene.repository();
-    const { digest } = await scene.push(repository, "blob");
+    const { digest, key } = await scene.push(repository, "blob");
     const { blobId, verifiedAt } = await scene.blob(repository, digest);
     await scene.store.execute("markBlobMissing", { blobId, verifiedAt });
-    const confirmed = await scene.store.execute("confirmBlob", { digest });
+    const confirmed = await scene.store.execute("confirmBlob", { digest, key });
     assert.equal(confirmed.outcome, "confirmed");
     const again = await scene.blob(repository, digest);
     assert.ok(again.verifiedAt > verifiedAt);
     const late = await scene.store.execute("markBlobMissing", { blobId, verifiedAt });
     assert.equal(late.outcome, "unchanged");
-    const unknown = await scene.store.execute("confirmBlob", {
-      digest: scene.content("never pushed").digest,
-    });
+    const never = scene.content("never pushed");
+    const unknown = await scene.store.execute("confirmBlob", never);
     assert.equal(unknown.outcome, "unknown");
+  },
+
+  "content that is there already is taken as it is, if it is still there": async (scene) => {
+    const repository = scene.repository();
+    const source = scene.repository("source");
+    const there = await scene.push(source, "blob");
+    const upload = await scene.begin(repository, { writer: "writer", leaseMs: 60_000 });
+    const elsewhere = { ...there, key: `${there.key}/elsewhere` as BlobKey };
+    const moved = scene.commitInput(upload, elsewhere, { reuse: true });
+    assert.deepEqual(await scene.store.execute("commitUpload", moved), { outcome: "moved" });
+    assert.equal(await scene.hasBlob(repository, there.digest), false);
+    const never = scene.commitInput(upload, scene.content("never"), { reuse: true });
+    assert.deepEqual(await scene.store.execute("commitUpload", never), { outcome: "moved" });
+    const { blobId, verifiedAt } = await scene.blob(source, there.digest);
+    const reused = scene.commitInput(upload, there, { reuse: true });
+    await scene.store.execute("markBlobMissing", { blobId, verifiedAt });
+    assert.deepEqual(await scene.store.execute("commitUpload", reused), { outcome: "moved" });
+    const { key, digest } = there;
+    await scene.store.execute("confirmBlob", { digest, key });
+    assert.deepEqual(await scene.store.execute("commitUpload", reused), { outcome: "committed" });
+    assert.equal((await scene.blob(repository, digest)).key, key);
   },
 
   "nothing is marked that is not there, and a mark is no change": async (scene) => {

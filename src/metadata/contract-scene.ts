@@ -128,6 +128,7 @@ export class Scene {
       aliases: [],
       size,
       key,
+      reuse: false,
       graceMs: hourMs,
       origin: this.origin,
       ...more,
@@ -145,7 +146,7 @@ export class Scene {
     const input = this.commitInput(upload, pushed, more);
     const done = await this.store.execute("commitUpload", input);
     assert(done.outcome === "committed");
-    return { ...pushed, key: done.key };
+    return { ...pushed, key: input.key };
   }
 
   async mount(

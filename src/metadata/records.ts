@@ -34,6 +34,23 @@ export interface BlobRecord {
   readonly reviewAfter: number | undefined;
 }
 
+/** A blob that no repository links any more, and whose time is over. */
+export interface UnusedBlob {
+  readonly blobId: number;
+  readonly digest: Digest;
+  readonly key: BlobKey;
+}
+
+export interface ClaimedBlob extends UnusedBlob {
+  readonly claim: string;
+}
+
+/** Which storage root a database belongs to; a restore of either raises the epoch. */
+export interface StoreIdentity {
+  readonly id: string;
+  readonly epoch: number;
+}
+
 export interface UploadRecord {
   readonly id: string;
   readonly repositoryId: number;

@@ -6,8 +6,9 @@
  */
 import type { UploadAppended } from "../metadata/commands.ts";
 import type { UploadRecord } from "../metadata/records.ts";
+import type { OciError } from "../oci/errors.ts";
 import type { RepositoryName } from "../oci/names.ts";
-import type { StoredUpload } from "../storage/blob-store.ts";
+import { UploadLost, type StoredUpload } from "../storage/blob-store.ts";
 import type { RegistryContext } from "./context.ts";
 import { UploadConflict, uploadUnknown } from "./upload-errors.ts";
 
@@ -44,8 +45,12 @@ export class UploadWriters {
       const { record, previousWriter } = await this.#acquire(upload);
       const lease = toLease(record, record.state, AbortSignal.any([signal, abort.signal]));
       return await this.#renewing(lease, abort, async () => {
-        const mine = previousWriter === undefined ? lease : await this.#takeOver(lease);
-        return await this.#releasing(mine, write);
+        try {
+          const mine = previousWriter === undefined ? lease : await this.#takeOver(lease);
+          return await this.#releasing(mine, write);
+        } catch (error) {
+          throw error instanceof UploadLost ? await this.#forget(lease, error) : error;
+        }
       });
     });
   }
@@ -122,6 +127,22 @@ export class UploadWriters {
     }
   }
 
+  /**
+   * The bytes of an upload are gone, after a power cut or by somebody's hand: the client is told
+   * that there is no such upload, and begins anew. A writer that has lost its lease knows nothing
+   * of the upload any more.
+   */
+  async #forget(lease: UploadLease, lost: UploadLost): Promise<OciError> {
+    const { metadata, report, store } = this.#ctx;
+    const { id, repository } = lease.record;
+    const { epoch } = lease;
+    const done = await metadata.execute("deleteUpload", { id, repository, epoch });
+    if (done.outcome !== "deleted") return leaseLost(lease.record);
+    report(`upload ${id} has lost its bytes`, lost);
+    await store.abort(lease.stored);
+    return uploadUnknown(id);
+  }
+
   /** Records what an append left. A lease that was lost in the meantime is a conflict. */
   async save(
     lease: UploadLease,
@@ -143,10 +164,12 @@ export class UploadWriters {
 
   /**
    * What a writer that has lost its upload still holds in the store is nobody's, once the upload is
-   * gone or lies elsewhere. Until then its successor may be about to copy it.
+   * gone or lies elsewhere. Until then its successor may be about to copy it. Where each commit has
+   * its own key two states of an upload may share bytes: there it all goes with the upload's end.
    */
   async #dropOrphan({ id, repository }: UploadRecord, state: string): Promise<void> {
     const { metadata, report, store } = this.#ctx;
+    if (store.keys === "commit") return;
     try {
       const current = await metadata.findUpload(repository, id);
       if (current?.state !== state) await store.abort({ id, state });

@@ -11,7 +11,7 @@ import { algorithmOf, type Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/errors.ts";
 import type { RepositoryName } from "../oci/names.ts";
 import type { ByteSpan } from "../oci/range.ts";
-import { UploadInterrupted, type StoredUpload } from "../storage/blob-store.ts";
+import { UploadInterrupted, type BlobKey, type StoredUpload } from "../storage/blob-store.ts";
 import { ContentHash } from "./content-hash.ts";
 import type { RegistryContext } from "./context.ts";
 import { LiveHashes } from "./live-hashes.ts";
@@ -171,26 +171,59 @@ export class Uploads {
     const { digests, origin, size } = content;
     const canonical = digests.find((digest) => algorithmOf(digest) === "sha256");
     if (canonical === undefined) throw new Error("content without a sha256 digest");
-    const key = await this.#storeCommit(lease, stored, canonical, size);
-    const done = await metadata.execute("commitUpload", {
+    const command = {
       id: lease.record.id,
       epoch: lease.epoch,
       digest: canonical,
       aliases: digests.filter((digest) => digest !== canonical),
       size,
-      key,
       graceMs: settings.graceMs,
       origin,
+    };
+    const known = await this.#knownContent(canonical, size);
+    let key = known ?? (await this.#storeCommit(lease, stored, canonical, size));
+    let done = await metadata.execute("commitUpload", {
+      ...command,
+      key,
+      reuse: known !== undefined,
     });
-    if (done.outcome === "lost") throw leaseLost(lease.record);
-    this.#hashes.drop(lease.record.id);
-    for (let tries = 0; (await store.stat(done.key))?.size !== size; tries += 1) {
-      if (tries === commitTriesMax) throw new Error(`the bytes of ${canonical} do not stay`);
-      await store.commit(stored, canonical, size);
-      // A reader may have called them missing in between, and a collector have claimed the row.
-      await metadata.execute("confirmBlob", { digest: canonical });
+    if (done.outcome === "moved") {
+      key = await this.#storeCommit(lease, stored, canonical, size);
+      done = await metadata.execute("commitUpload", { ...command, key, reuse: false });
     }
-    await store.abort(stored);
+    if (done.outcome !== "committed") throw leaseLost(lease.record);
+    this.#hashes.drop(lease.record.id);
+    if (store.keys === "content") await this.#seeInPlace(stored, canonical, { key, size });
+    await store.abort(stored, { keep: key });
+  }
+
+  /**
+   * Where the same content lies already, seen to be there and whole (invariant I1): then the
+   * upload's own bytes are not needed. Content of a wrong size is replaced by them.
+   */
+  async #knownContent(digest: Digest, size: number): Promise<BlobKey | undefined> {
+    const { metadata, store } = this.#ctx;
+    const known = await metadata.findBlobAnywhere(digest);
+    if (known?.size !== size) return undefined;
+    return (await store.stat(known.key))?.size === size ? known.key : undefined;
+  }
+
+  /**
+   * Under a key that others put and remove, too: the bytes are seen there after the row says so,
+   * and are put back where a collector that came too late has taken them.
+   */
+  async #seeInPlace(
+    stored: StoredUpload,
+    digest: Digest,
+    { key, size }: { readonly key: BlobKey; readonly size: number },
+  ): Promise<void> {
+    const { metadata, store } = this.#ctx;
+    for (let tries = 0; (await store.stat(key))?.size !== size; tries += 1) {
+      if (tries === commitTriesMax) throw new Error(`the bytes of ${digest} do not stay`);
+      await store.commit(stored, digest, size);
+      // A reader may have called them missing in between, and a collector have claimed the row.
+      await metadata.execute("confirmBlob", { digest, key });
+    }
   }
 
   /**

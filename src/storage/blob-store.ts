@@ -40,6 +40,12 @@ export interface OpenOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface UrlOptions {
+  readonly method: "GET" | "HEAD";
+  /** Who will use it: some addresses are served from elsewhere. */
+  readonly clientAddress?: string | undefined;
+}
+
 /**
  * Content that was opened. Small content comes as bytes, anything larger as a byte stream
  * (`type: "bytes"`), which a caller may read into its own buffers. Cancel a stream that is not
@@ -57,6 +63,30 @@ export interface StoredBlob {
   readonly size: number;
   /** Milliseconds UTC. */
   readonly modifiedAt: number;
+}
+
+/** Committed content as a listing finds it. */
+export interface ListedBlob extends StoredBlob {
+  /**
+   * Whose it is, as far as its key tells: the content's digest where the key is made of it, else
+   * the upload that it came from.
+   */
+  readonly source: { readonly digest: Digest } | { readonly upload: string };
+}
+
+/** What the upkeep of a store needs beside its content. */
+export interface StoreUpkeep {
+  /** The root's marker: which database it belongs to (invariant I4). A small text. */
+  readMarker(): Promise<string | undefined>;
+  /** Durable before it resolves. */
+  writeMarker(text: string): Promise<void>;
+  /**
+   * Whether something lies in the root already that no marker speaks of: another registry's
+   * content, or that of a database that was lost. Such a root is served, and nothing in it deleted.
+   */
+  holdsContent(): Promise<boolean>;
+  /** Content that was set aside under a claim by a `remove` that did not come to its end. */
+  listSetAside(): AsyncIterable<{ readonly key: BlobKey; readonly claim: string }>;
 }
 
 /**
@@ -91,12 +121,21 @@ export interface BlobStore {
   /** For errors, logs and metrics: `filesystem`, `memory`, ... */
   readonly name: string;
 
+  /**
+   * What a key is made of. `content`: the digest, so that the same content comes to the same key
+   * again, and two may put and remove it at once. `commit`: each commit has its own, never used
+   * again, so that a late removal can harm nobody.
+   */
+  readonly keys: "content" | "commit";
+
+  readonly upkeep: StoreUpkeep;
+
   open(key: BlobKey, options?: OpenOptions): Promise<OpenedBlob | undefined>;
 
   stat(key: BlobKey): Promise<StoredBlob | undefined>;
 
   /** A URL at which a client can fetch the content itself, where the backend can sign one. */
-  url(key: BlobKey, options: { readonly method: "GET" | "HEAD" }): Promise<string | undefined>;
+  url(key: BlobKey, options: UrlOptions): Promise<string | undefined>;
 
   /**
    * Takes the bytes under `key` away, in the two steps that invariant I4 needs: they are set aside
@@ -106,7 +145,7 @@ export interface BlobStore {
   remove(key: BlobKey, claim: string, confirm: () => Promise<boolean>): Promise<void>;
 
   /** Committed content in key order, after the key `after`. */
-  list(after?: BlobKey): AsyncIterable<StoredBlob>;
+  list(after?: BlobKey): AsyncIterable<ListedBlob>;
 
   /**
    * Begins an upload; nothing need exist in the backend yet. With `prefix` the new upload starts
@@ -141,16 +180,18 @@ export interface BlobStore {
 
   /**
    * Gives the upload's `size` bytes their key. The caller has hashed them. Bytes of that size that
-   * lie there already stay; bytes of another size are replaced. The upload itself stays until
-   * `abort`, so that a repeated `commit` can put the bytes back which somebody removed in between.
+   * lie there already stay; bytes of another size are replaced. Where keys are made of content, the
+   * upload itself stays until `abort`, so that a repeated `commit` can put the bytes back which
+   * somebody removed in between.
    */
   commit(upload: StoredUpload, digest: Digest, size: number): Promise<BlobKey>;
 
   /**
-   * Drops what the backend holds under this one state of an upload, committed or not. Safe to
-   * repeat.
+   * Drops what the backend holds under this one state of an upload, but for what was committed
+   * from it under `keep`. Without `keep` committed content may go with it, unless keys are made of
+   * content. Safe to repeat.
    */
-  abort(upload: StoredUpload): Promise<void>;
+  abort(upload: StoredUpload, options?: { readonly keep?: BlobKey | undefined }): Promise<void>;
 
   /** Uploads that hold something in the backend, in order of their id, after the id `after`. */
   listUploads(after?: string): AsyncIterable<StoredUpload & { readonly modifiedAt: number }>;
@@ -160,7 +201,7 @@ export interface BlobStore {
 
 /** The backend failed, or what it holds is not what was asked for. Never means "absent". */
 export class StorageError extends Error {
-  override readonly name = "StorageError";
+  override readonly name: string = "StorageError";
   readonly store: string;
 
   constructor(store: string, message: string, options?: ErrorOptions) {
@@ -168,6 +209,24 @@ export class StorageError extends Error {
     this.store = store;
   }
 }
+
+/** The backend does not answer, or asks to be left alone: a later try may succeed. */
+export class StorageUnavailable extends StorageError {
+  /** When, ms, as far as anybody knows. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    store: string,
+    message: string,
+    options: ErrorOptions & { readonly retryAfterMs?: number | undefined } = {},
+  ) {
+    super(store, message, options);
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** What an upload had acknowledged is not there any more: it can only be begun anew. */
+export class UploadLost extends StorageError {}
 
 /** The body of an `append` ended early; what had arrived is durable and is described here. */
 export class UploadInterrupted extends Error {

@@ -186,7 +186,12 @@ export const openCases: ContractCases = {
     const listed = await collected(store.list());
     const listedKeys = listed.map(({ key }) => key);
     assert.deepEqual(listedKeys, keys.toSorted());
-    for (const stored of listed) assert.deepEqual(await store.stat(stored.key), stored);
+    for (const { source, ...stored } of listed) {
+      assert.deepEqual(await store.stat(stored.key), stored);
+      const named =
+        "digest" in source ? stored.key.includes(source.digest.slice(7)) : source.upload;
+      assert.ok(named, "a key tells whose it is");
+    }
     for (const [index, key] of listedKeys.entries()) {
       const rest = await collected(store.list(key));
       assert.deepEqual(rest, listed.slice(index + 1));

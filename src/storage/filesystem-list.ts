@@ -1,6 +1,7 @@
 /** Walking the filesystem store's tree in order, with one folder's names in memory per level. */
 import { join } from "node:path";
-import type { BlobKey, StoredBlob, StoredUpload } from "./blob-store.ts";
+import { parseDigest } from "../oci/digest.ts";
+import type { BlobKey, ListedBlob, StoredBlob, StoredUpload } from "./blob-store.ts";
 import { unless } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
 import { isAlgorithmName, isFanName, keyAt, namesOf, parseUploadFile } from "./filesystem-paths.ts";
@@ -14,7 +15,7 @@ export async function* listBlobs(
   calls: FileCalls,
   paths: FilesystemPaths,
   after: BlobKey | undefined,
-): AsyncGenerator<StoredBlob> {
+): AsyncGenerator<ListedBlob> {
   const [afterAlgorithm, afterFan, afterHex] = after === undefined ? ["", "", ""] : namesOf(after);
   for (const algorithm of await namesIn(calls, paths.blobs)) {
     if (!isAlgorithmName(algorithm) || algorithm < afterAlgorithm) continue;
@@ -24,8 +25,10 @@ export async function* listBlobs(
       for (const hex of await namesIn(calls, join(paths.blobs, algorithm, fan))) {
         if (first && hex <= afterHex) continue;
         const key = keyAt(algorithm, fan, hex);
-        const blob = key === undefined ? undefined : await statBlob(calls, paths, key);
-        if (blob !== undefined) yield blob;
+        const digest = parseDigest(`${algorithm}:${hex}`);
+        if (key === undefined || digest === undefined) continue;
+        const blob = await statBlob(calls, paths, key);
+        if (blob !== undefined) yield { ...blob, source: { digest } };
       }
     }
   }

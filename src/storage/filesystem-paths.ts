@@ -9,7 +9,8 @@
  *     longshore/                              what Distribution does not know
  *       uploads/<id>.<n>                      an upload's bytes; n counts its takeovers
  *       uploads/<id>.<n>.tmp                  the same bytes, about to replace broken ones
- *       trash/<claim>                         content set aside, until it is known to be unwanted
+ *       trash/<algorithm>-<hex>.<claim>       content set aside, until it is known to be unwanted
+ *       store.json                            which database this root belongs to
  *
  * Every name is checked against a strict grammar before it becomes part of a path.
  */
@@ -32,7 +33,9 @@ const keyPattern = new RegExp(
 const algorithmPattern = /^sha(?:256|384|512)$/;
 const fanPattern = /^[0-9a-f]{2}$/;
 const idPattern = /^[A-Za-z0-9_-]{1,128}$/;
-const claimPattern = /^[A-Za-z0-9_-]{1,128}$/;
+/** Together with the longest digest it is a file's name, of 255 bytes at most. */
+const claimPattern = /^[A-Za-z0-9_-]{1,100}$/;
+const asidePattern = /^(sha\d+)-([0-9a-f]+)\.([A-Za-z0-9_-]{1,100})$/;
 const statePattern = /^([A-Za-z0-9_-]{1,128})\.(0|[1-9][0-9]{0,8})(\.tmp)?$/;
 
 /** The folders and the file of one content. */
@@ -54,12 +57,14 @@ export class FilesystemPaths {
   readonly blobs: string;
   readonly uploads: string;
   readonly trash: string;
+  readonly marker: string;
 
   constructor(root: string) {
     this.root = root;
     this.blobs = join(root, blobsFolder);
     this.uploads = join(root, "longshore", "uploads");
     this.trash = join(root, "longshore", "trash");
+    this.marker = join(root, "longshore", "store.json");
   }
 
   place(key: BlobKey): BlobPlace {
@@ -75,9 +80,11 @@ export class FilesystemPaths {
     return join(this.uploads, upload.state);
   }
 
-  claim(claim: string): string {
+  /** Where content waits under a claim. The name says whose place it had. */
+  aside(key: BlobKey, claim: string): string {
     assert(claimPattern.test(claim), "not a claim of this store");
-    return join(this.trash, claim);
+    const [algorithm, , hex] = namesOf(key);
+    return join(this.trash, `${algorithm}-${hex}.${claim}`);
   }
 }
 
@@ -122,6 +129,17 @@ export function parseUploadFile(name: string): UploadFile | undefined {
   if (match === null) return undefined;
   const [state, id = "", takeovers = ""] = match;
   return { id, state, takeovers: Number(takeovers) };
+}
+
+/** What lies in the trash under that name; `undefined` for foreign names. */
+export function parseAside(
+  name: string,
+): { readonly key: BlobKey; readonly claim: string } | undefined {
+  const match = asidePattern.exec(name);
+  if (match === null) return undefined;
+  const [, algorithm = "", hex = "", claim = ""] = match;
+  const key = keyAt(algorithm, hex.slice(0, 2), hex);
+  return key && { key, claim };
 }
 
 function isBlobKey(text: string): text is BlobKey {

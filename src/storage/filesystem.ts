@@ -12,10 +12,12 @@ import type {
   AppendResult,
   BlobKey,
   BlobStore,
+  ListedBlob,
   OpenedBlob,
   OpenOptions,
   StoredBlob,
   StoredUpload,
+  StoreUpkeep,
 } from "./blob-store.ts";
 import { done, errorCode, nodeFileCalls, unless } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
@@ -25,6 +27,7 @@ import { blobKeyOf, FilesystemPaths, uploadState } from "./filesystem-paths.ts";
 import { Placement } from "./filesystem-place.ts";
 import { FileReader } from "./filesystem-read.ts";
 import type { FileSpan } from "./filesystem-read.ts";
+import { FilesystemUpkeep } from "./filesystem-upkeep.ts";
 import { UploadFiles } from "./filesystem-uploads.ts";
 
 export interface FilesystemStoreOptions {
@@ -49,6 +52,8 @@ const smallBytesMax = 64 * 1024;
 
 class FilesystemStore implements BlobStore {
   readonly name = "filesystem";
+  readonly keys = "content";
+  readonly upkeep: StoreUpkeep;
   readonly #calls: FileCalls;
   readonly #paths: FilesystemPaths;
   readonly #placement: Placement;
@@ -58,6 +63,7 @@ class FilesystemStore implements BlobStore {
   constructor(calls: FileCalls, paths: FilesystemPaths, folders: DurableFolders) {
     this.#calls = calls;
     this.#paths = paths;
+    this.upkeep = wrappedUpkeep(new FilesystemUpkeep(calls, paths, folders));
     this.#placement = new Placement(calls, folders);
     this.#reader = new FileReader(calls);
     this.#uploads = new UploadFiles(calls, paths, folders);
@@ -79,11 +85,11 @@ class FilesystemStore implements BlobStore {
   /** Absent content is confirmed as well, for its row has to go too. */
   async remove(key: BlobKey, claim: string, confirm: () => Promise<boolean>): Promise<void> {
     const place = this.#paths.place(key);
-    const removed = this.#placement.take(place, this.#paths.claim(claim), confirm);
+    const removed = this.#placement.take(place, this.#paths.aside(key, claim), confirm);
     await wrapped(`${key} cannot be removed`, removed);
   }
 
-  list(after?: BlobKey): AsyncIterable<StoredBlob> {
+  list(after?: BlobKey): AsyncIterable<ListedBlob> {
     return wrappedEach(listBlobs(this.#calls, this.#paths, after));
   }
 
@@ -193,6 +199,15 @@ async function* wrappedEach<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
   } catch (error) {
     throw asStorageError("its folders cannot be listed", error);
   }
+}
+
+function wrappedUpkeep(upkeep: StoreUpkeep): StoreUpkeep {
+  return {
+    readMarker: () => wrapped("the root's marker cannot be read", upkeep.readMarker()),
+    writeMarker: (text) => wrapped("the root cannot be marked", upkeep.writeMarker(text)),
+    holdsContent: () => wrapped("the root cannot be seen", upkeep.holdsContent()),
+    listSetAside: () => wrappedEach(upkeep.listSetAside()),
+  };
 }
 
 /** An assertion, an abort or an error of the caller's own function stays what it is. */

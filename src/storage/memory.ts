@@ -12,10 +12,12 @@ import type {
   AppendResult,
   BlobKey,
   BlobStore,
+  ListedBlob,
   OpenedBlob,
   OpenOptions,
   StoredBlob,
   StoredUpload,
+  StoreUpkeep,
 } from "./blob-store.ts";
 import { receive } from "./receive.ts";
 
@@ -47,6 +49,8 @@ const chunkBytes = 256 * 1024;
 
 class MemoryStore implements BlobStore {
   readonly name = "memory";
+  readonly keys = "content";
+  readonly upkeep: StoreUpkeep;
   readonly #now: () => number;
   readonly #blobs = new Map<BlobKey, Content>();
   readonly #uploads = new Map<string, MemoryUpload>();
@@ -54,6 +58,7 @@ class MemoryStore implements BlobStore {
 
   constructor(now: () => number) {
     this.#now = now;
+    this.upkeep = this.#makeUpkeep();
   }
 
   async open(key: BlobKey, options: OpenOptions = {}): Promise<OpenedBlob | undefined> {
@@ -93,11 +98,12 @@ class MemoryStore implements BlobStore {
     }
   }
 
-  async *list(after?: BlobKey): AsyncGenerator<StoredBlob> {
+  async *list(after?: BlobKey): AsyncGenerator<ListedBlob> {
     for (const key of [...this.#blobs.keys()].toSorted()) {
       const content = this.#blobs.get(key);
       if (content === undefined || (after !== undefined && key <= after)) continue;
-      yield { key, size: content.size, modifiedAt: content.modifiedAt };
+      const source = { digest: digestOf(key) };
+      yield { key, size: content.size, modifiedAt: content.modifiedAt, source };
     }
   }
 
@@ -189,6 +195,19 @@ class MemoryStore implements BlobStore {
     this.#uploads.clear();
   }
 
+  #makeUpkeep(): StoreUpkeep {
+    let marker: string | undefined;
+    return {
+      readMarker: async () => marker,
+      writeMarker: async (text) => {
+        marker = text;
+      },
+      holdsContent: async () => this.#blobs.size > 0,
+      // What is set aside is in the hands of whoever removes it, and ends with him.
+      listSetAside: async function* () {},
+    };
+  }
+
   #upload({ state }: StoredUpload): MemoryUpload {
     const upload = this.#uploads.get(state);
     if (upload === undefined) throw this.#failure("an upload is gone");
@@ -204,11 +223,18 @@ class MemoryStore implements BlobStore {
   }
 }
 
+const keyPattern = /blobs\/(\w+)\/\w+\/(\w+)\/data$/;
+
 /** Shaped like the filesystem's keys, for whoever looks at them. */
 function keyOf(digest: Digest): BlobKey {
   const hex = hexOf(digest);
   const path = `docker/registry/v2/blobs/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}/data`;
   return path as BlobKey;
+}
+
+function digestOf(key: BlobKey): Digest {
+  const [, algorithm, hex] = keyPattern.exec(key) ?? [];
+  return `${algorithm}:${hex}` as Digest;
 }
 
 /** The bytes from `start` up to `end`, as views of the same memory. */

@@ -164,7 +164,7 @@ async function collect(
     return isDeleted;
   });
   // A reader may have called the bytes missing while they were set aside.
-  if (!isDeleted) await metadata.execute("confirmBlob", { digest });
+  if (!isDeleted) await metadata.execute("confirmBlob", { digest, key: claimed.key });
 }
 
 type Registry = Awaited<ReturnType<typeof openNode>>["registry"];

@@ -60,7 +60,7 @@ test("content lies where Distribution looks for it, uploads and trash do not", a
   assert.equal(key, `docker/registry/v2/blobs/sha256/${hex.slice(0, 2)}/${hex}/data`);
   assert.deepEqual(await readdir(join(root, "longshore/uploads")), ["id.0"]);
   await store.remove(key, "claim-1", async () => {
-    assert.deepEqual(await readdir(join(root, "longshore/trash")), ["claim-1"]);
+    assert.deepEqual(await readdir(join(root, "longshore/trash")), [`sha256-${hex}.claim-1`]);
     return true;
   });
   assert.deepEqual(await readdir(join(root, "longshore/trash")), []);

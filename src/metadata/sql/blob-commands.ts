@@ -125,34 +125,28 @@ const insertBlob = statement((db, place: BlobPlaces) =>
       verified_at: place.now,
       review_after: null,
     })
-    .returning(["id", "key"]),
+    .returning("id"),
 );
 
 /** The live row for committed bytes: a new one, or the one there is, revived where need be. */
 function* upsertBlob(
   ctx: CommandContext,
-  input: CommandInput<"commitUpload">,
-): Plan<{ readonly id: number; readonly key: string }> {
+  found: BlobRow | undefined,
+  { digest, key, size }: CommandInput<"commitUpload">,
+): Plan<number> {
   const { db, now } = ctx;
-  const found = yield* findBlobRow(ctx, input.digest);
   if (found === undefined) {
-    const { digest, key, size } = input;
-    return yield* only(insertBlob(ctx, { digest, key, size, now }));
+    return (yield* only(insertBlob(ctx, { digest, key, size, now }))).id;
   }
   const revive = found.state === "live" ? {} : { state: "live" as const, claim: null };
+  const verified_at = laterThan(found, ctx);
   yield* run(
     db
       .updateTable("blobs")
-      .set({
-        ...revive,
-        key: input.key,
-        size: input.size,
-        verified_at: laterThan(found, ctx),
-        review_after: null,
-      })
+      .set({ ...revive, key, size, verified_at, review_after: null })
       .where("id", "=", found.id),
   );
-  return { id: found.id, key: input.key };
+  return found.id;
 }
 
 const endUpload = statement((db, place: { id: string; epoch: number }) =>
@@ -172,21 +166,24 @@ export function* commitUpload(
   input: CommandInput<"commitUpload">,
 ): Plan<CommandResult<"commitUpload">> {
   const { db } = ctx;
+  const found = yield* findBlobRow(ctx, input.digest);
+  const isThere = found?.state === "live" && found.key === input.key;
+  if (input.reuse && !isThere) return { outcome: "moved" };
   const upload = yield* first(endUpload(ctx, { id: input.id, epoch: input.epoch }));
   if (upload === undefined) return { outcome: "lost" };
   const repository = yield* only(repositoryById(ctx, { id: upload.repository }));
-  const blob = yield* upsertBlob(ctx, input);
+  const blob = yield* upsertBlob(ctx, found, input);
   for (const alias of input.aliases) {
     yield* run(
       db
         .insertInto("blob_aliases")
-        .values({ digest: alias, blob: blob.id })
-        .onConflict((conflict) => conflict.column("digest").doUpdateSet({ blob: blob.id })),
+        .values({ digest: alias, blob })
+        .onConflict((conflict) => conflict.column("digest").doUpdateSet({ blob })),
     );
   }
   yield* linkBlob(ctx, {
     repository: repository.id,
-    blob: blob.id,
+    blob,
     graceMs: input.graceMs,
   });
   yield* recordChange(ctx, input.origin, {
@@ -197,7 +194,7 @@ export function* commitUpload(
     mediaType: blobMediaType,
     size: input.size,
   });
-  return { outcome: "committed", key: blob.key as BlobKey };
+  return { outcome: "committed" };
 }
 
 /** Whether `from`, or any repository where it is not given, links the blob. */

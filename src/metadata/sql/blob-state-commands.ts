@@ -3,6 +3,7 @@ import type { BlobKey } from "../../storage/blob-store.ts";
 import type { CommandInput, CommandResult } from "../commands.ts";
 import { findBlobRow, laterThan } from "./blob-commands.ts";
 import type { CommandContext } from "./context.ts";
+import { holdsLease } from "./job-commands.ts";
 import { first, run, type Plan } from "./plan.ts";
 
 export function* markBlobMissing(
@@ -29,7 +30,7 @@ export function* confirmBlob(
   yield* run(
     ctx.db
       .updateTable("blobs")
-      .set({ state: "live", claim: null, verified_at: laterThan(blob, ctx) })
+      .set({ state: "live", claim: null, key: input.key, verified_at: laterThan(blob, ctx) })
       .where("id", "=", blob.id),
   );
   return { outcome: "confirmed" };
@@ -39,6 +40,7 @@ export function* claimBlob(
   ctx: CommandContext,
   input: CommandInput<"claimBlob">,
 ): Plan<CommandResult<"claimBlob">> {
+  if (!(yield* holdsLease(ctx, input.lease))) return { outcome: "lease-lost" };
   const blob = yield* findBlobRow(ctx, input.digest);
   if (blob === undefined) return { outcome: "unknown" };
   const claimed = yield* first(

@@ -9,6 +9,7 @@ import {
 } from "./blob-state-commands.ts";
 import type { CommandContext } from "./context.ts";
 import type { SqlDialect } from "./dialect.ts";
+import { acquireLease, adoptStore, claimOrphan, releaseLease } from "./job-commands.ts";
 import { deleteManifest, deleteTag, putManifest } from "./manifest-commands.ts";
 import { only, type Plan } from "./plan.ts";
 import { recordPulls, touch } from "./upkeep-commands.ts";
@@ -36,7 +37,11 @@ const plans: CommandPlans = {
   touch,
   confirmBlob,
   claimBlob,
+  claimOrphan,
   deleteClaimedBlob,
+  acquireLease,
+  releaseLease,
+  adoptStore,
   recordPulls,
 };
 

@@ -1,8 +1,10 @@
 /** Reads: single statements, compiled once. */
 import { sql, type Kysely } from "kysely";
+import type { SqlDialect } from "./dialect.ts";
 import { prepare } from "./prepared.ts";
 import type { PreparedReads, ReferrerPlaces } from "./rows.ts";
 import type { Database } from "./schema.ts";
+import { prepareUpkeepReads } from "./upkeep-reads.ts";
 
 type Db = Kysely<Database>;
 
@@ -230,7 +232,8 @@ function changes(db: Db) {
   );
 }
 
-export function prepareReads(db: Db): PreparedReads {
+export function prepareReads(dialect: SqlDialect): PreparedReads {
+  const db = dialect.builder;
   return {
     manifestByTag: manifestByTag(db),
     manifestByDigest: manifestByDigest(db),
@@ -246,5 +249,6 @@ export function prepareReads(db: Db): PreparedReads {
     annotationsOf: annotationsOf(db),
     referrersOfType: referrersOfType(db),
     changes: changes(db),
+    upkeep: prepareUpkeepReads(dialect),
   };
 }

@@ -12,6 +12,7 @@ import type {
   ManifestRecord,
   Page,
   ReferrerRecord,
+  StoreIdentity,
   UploadRecord,
 } from "../records.ts";
 import type { PreparedQuery } from "./prepared.ts";
@@ -92,11 +93,11 @@ export interface ReferrerRow {
 const descriptorBytesMax = 100;
 
 /** Takes no more rows than fit: a referrer's annotations may be as large as a manifest. */
-export function toReferrerPage(
+export async function toReferrerPage(
   rows: readonly ReferrerRow[],
   page: { readonly limit: number; readonly bytesMax: number },
-  annotationsOf: (digest: string) => string | undefined,
-): Page<ReferrerRecord> {
+  annotationsOf: (digest: string) => Promise<string | undefined>,
+): Promise<Page<ReferrerRecord>> {
   const items: ReferrerRecord[] = [];
   let bytes = 0;
   for (const row of rows) {
@@ -108,7 +109,7 @@ export function toReferrerPage(
     const fits = items.length < page.limit && (items.length === 0 || bytes <= page.bytesMax);
     if (!fits) return { items, more: true };
     const annotationsJson =
-      annotationsBytes === null ? undefined : (row.annotations ?? annotationsOf(digest));
+      annotationsBytes === null ? undefined : (row.annotations ?? (await annotationsOf(digest)));
     items.push({ digest: digest as Digest, mediaType, size, artifactType, annotationsJson });
   }
   return { items, more: false };
@@ -147,6 +148,31 @@ export interface ReferrerPlaces extends Record<string, unknown> {
   limit: number;
 }
 
+export interface UnusedRow {
+  blobId: number;
+  digest: string;
+  key: string;
+}
+
+/** Places of `known`: `key0`, `digest0`, `upload0` and so on; null where there are fewer. */
+export type KnownPlaces = Record<string, string | null>;
+
+export interface PreparedUpkeepReads {
+  /** The database's clock, ms UTC. */
+  readonly clock: PreparedQuery<Record<never, never>, { readonly now: number }>;
+  readonly known: PreparedQuery<KnownPlaces, { readonly name: string }>;
+  readonly unused: PreparedQuery<{ after: number; limit: number; now: number }, UnusedRow>;
+  readonly claims: PreparedQuery<
+    { after: number; limit: number },
+    UnusedRow & { readonly claim: string | null }
+  >;
+  readonly idleUploads: PreparedQuery<
+    { after: string; limit: number; now: number; idleSince: number },
+    UploadRow & { readonly repositoryName: string }
+  >;
+  readonly identity: PreparedQuery<Record<never, never>, StoreIdentity>;
+}
+
 /** Every read of the store, compiled for one dialect. */
 export interface PreparedReads {
   readonly manifestByTag: PreparedQuery<{ repository: string; tag: string }, ManifestRow>;
@@ -175,4 +201,5 @@ export interface PreparedReads {
   >;
   readonly referrersOfType: PreparedQuery<ReferrerPlaces, ReferrerRow>;
   readonly changes: PreparedQuery<{ after: number; limit: number }, ChangeRow>;
+  readonly upkeep: PreparedUpkeepReads;
 }

@@ -2,19 +2,10 @@
  * Runs waiting commands as one transaction: a savepoint each, one wait for the disk for all of
  * them. A command that throws takes back what it wrote, and nothing of the others.
  */
-import type { CommandInput, CommandName, CommandResult } from "../commands.ts";
 import { commandPlan, mustSync } from "../sql/commands.ts";
 import type { SqlDialect } from "../sql/dialect.ts";
+import type { CommandOutcome, PendingCommand } from "../sql/sql-store.ts";
 import type { Connection } from "./connection.ts";
-
-export interface PendingCommand<K extends CommandName = CommandName> {
-  readonly name: K;
-  readonly input: CommandInput<K>;
-}
-
-export type CommandOutcome<K extends CommandName = CommandName> =
-  | { readonly ok: true; readonly result: CommandResult<K> }
-  | { readonly ok: false; readonly error: unknown };
 
 export function runGroup(
   connection: Connection,

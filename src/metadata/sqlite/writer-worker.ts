@@ -7,7 +7,8 @@ import { parentPort, receiveMessageOnPort, workerData } from "node:worker_thread
 import { prepareReads } from "../sql/reads.ts";
 import type { PreparedReads } from "../sql/rows.ts";
 import { Connection } from "./connection.ts";
-import { runGroup, type CommandOutcome, type PendingCommand } from "./group-commit.ts";
+import type { CommandOutcome, PendingCommand } from "../sql/sql-store.ts";
+import { runGroup } from "./group-commit.ts";
 import { migrate } from "./migrate.ts";
 import { sqliteDialect } from "./sqlite-dialect.ts";
 
@@ -53,7 +54,7 @@ function start(path: string): void {
   const connection = new Connection(path, { readOnly: false });
   migrate(connection, dialect);
   // Only this thread loads the query builder, which has more code than all of the rest.
-  port.postMessage({ reads: prepareReads(dialect.builder) } satisfies FromWriter);
+  port.postMessage({ reads: prepareReads(dialect) } satisfies FromWriter);
 
   /** Without one nothing is lost: the log has it all, and the next one tries again. */
   const checkpoint = (mode: "passive" | "truncate"): void => {

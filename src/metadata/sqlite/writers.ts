@@ -3,13 +3,8 @@
  */
 import { Worker } from "node:worker_threads";
 import type { PreparedReads } from "../sql/rows.ts";
-import type { CommandOutcome, PendingCommand } from "./group-commit.ts";
+import type { CommandOutcome, PendingCommand, SqlWriter } from "../sql/sql-store.ts";
 import type { FromWriter, ToWriter, WriterRequest } from "./writer-worker.ts";
-
-export interface Writer {
-  execute(command: PendingCommand): Promise<CommandOutcome>;
-  close(): Promise<void>;
-}
 
 interface Waiting {
   readonly resolve: (outcome: CommandOutcome) => void;
@@ -17,7 +12,7 @@ interface Waiting {
 }
 
 /** Commands of one turn of the event loop travel together. */
-export class ThreadWriter implements Writer {
+export class ThreadWriter implements SqlWriter {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #ready = Promise.withResolvers<PreparedReads>();
