@@ -10,7 +10,14 @@ import process from "node:process";
 import { run, type StartedProcess } from "../e2e/processes.ts";
 import { freePorts } from "./ports.ts";
 import type { S3Server } from "./s3.ts";
-import { answers, quietly, serverFolder, startDaemon, until, untilReady } from "./server.ts";
+import {
+  answers,
+  quietly,
+  serverFolder,
+  startDaemon,
+  untilReady,
+  requirePrograms,
+} from "./server.ts";
 
 /** The gateway's, the monitor's, and from the tenth on those of the OSD. */
 const portCount = 61;
@@ -19,6 +26,7 @@ const accessKey = "AKIATESTTESTTESTTEST";
 const secretKey = "secretsecretsecretsecretsecretsecret1234";
 
 export async function startOwnCeph(): Promise<S3Server> {
+  requirePrograms("ceph", "ceph-mon", "ceph-osd", "monmaptool", "radosgw", "radosgw-admin");
   const port = await freePorts(portCount);
   const { folder, remove } = serverFolder("ceph");
   const ceph = new Ceph(folder, port);

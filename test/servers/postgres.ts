@@ -139,7 +139,7 @@ function newestPrograms(): string {
     (a, b) => versionOf(b) - versionOf(a),
   );
   if (newest === undefined)
-    throw new Error("PostgreSQL is not installed: scripts/integration-packages.sh");
+    throw new Error("PostgreSQL is not installed: run scripts/integration-packages.sh");
   return newest;
 }
 

@@ -14,8 +14,8 @@ export interface S3Server extends S3Access, TestServer {}
 /** As one text: the URL, with the keys as its user and password. */
 export function formatS3({ accessKey, endpoint, region, secretKey }: S3Access): string {
   const url = new URL(endpoint);
-  url.username = accessKey;
-  url.password = secretKey;
+  url.username = encodeURIComponent(accessKey);
+  url.password = encodeURIComponent(secretKey);
   url.searchParams.set("region", region);
   return url.href;
 }

@@ -1,11 +1,12 @@
 /** What the servers that tests run against have in common, whichever they are. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setInterval } from "node:timers/promises";
 import { StartedProcess, plainSurroundings, type Surroundings } from "../e2e/processes.ts";
+import { searchPath } from "../e2e/workspace.ts";
 
 export interface TestServer {
   /** Its processes have ended and its files are gone. A server that others share stays. */
@@ -63,6 +64,17 @@ export function serverFolder(name: string): { readonly folder: string; remove():
 }
 
 export type Environment = Readonly<Record<string, string>>;
+
+/** Debian's programs that a server is made of. */
+export function requirePrograms(...programs: readonly string[]): void {
+  const folders = searchPath.split(":");
+  const missing = programs.filter((name) => !folders.some((each) => existsSync(join(each, name))));
+  if (missing.length > 0) {
+    throw new Error(
+      `Not installed: ${missing.join(", ")}. Run scripts/integration-packages.sh, which installs them.`,
+    );
+  }
+}
 
 /** A daemon in the foreground. It ends with this process, whichever way this one ends. */
 export function startDaemon(
