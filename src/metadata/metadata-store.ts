@@ -125,7 +125,10 @@ export interface MetadataStore {
   close(): Promise<void>;
 }
 
-/** The database does not answer at the moment: a later try may succeed. */
+/**
+ * The database does not answer at the moment: a later try may succeed. Whether a command that fails
+ * so was carried out is not known.
+ */
 export class MetadataUnavailable extends Error {
   override readonly name = "MetadataUnavailable";
   /** When, ms, as far as anybody knows. */
@@ -137,20 +140,5 @@ export class MetadataUnavailable extends Error {
   ) {
     super(message, options);
     this.retryAfterMs = options.retryAfterMs;
-  }
-}
-
-/**
- * The database cannot be asked: it does not answer, refuses connections, or has not finished in
- * time. A later try may succeed. Whether a command that fails so was carried out is not known.
- */
-export class MetadataUnavailable extends Error {
-  override readonly name = "MetadataUnavailable";
-  /** For errors, logs and metrics: `postgres`, ... */
-  readonly store: string;
-
-  constructor(store: string, message: string, options?: ErrorOptions) {
-    super(`${store}: ${message}`, options);
-    this.store = store;
   }
 }
