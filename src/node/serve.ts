@@ -18,12 +18,17 @@ import {
 import { sendAnswer } from "./send-answer.ts";
 import { StreamSender } from "./stream-sender.ts";
 
-export interface ServeOptions {
-  readonly handle: Handle;
+export interface ListenOptions {
   /** Every address of the machine by default. */
   readonly host?: string;
   /** 0 for any free one. */
   readonly port: number;
+}
+
+export interface ServeOptions extends CarrierOptions, ListenOptions {}
+
+export interface CarrierOptions {
+  readonly handle: Handle;
   readonly limits?: Partial<Limits>;
   /**
    * The app or the stream of an answer failed: a defect, or a store that broke in mid-stream.
@@ -57,22 +62,38 @@ export interface RunningServer {
   close(options: { readonly drainMs: number }): Promise<void>;
 }
 
+/** Connections that another process has accepted: one process listens, several serve. */
+export interface ConnectionSource {
+  /** Where the other process listens. */
+  readonly address: AddressInfo;
+  /** Hands over each connection from now on; nothing of it has been read. */
+  start(take: (socket: Socket) => void): void;
+}
+
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const carrier = new Carrier(options);
-  await carrier.listen();
+  await carrier.listen(options);
+  return carrier;
+}
+
+/** Serves what comes from `source`, and listens nowhere. */
+export function serveConnections(options: CarrierOptions, source: ConnectionSource): RunningServer {
+  const carrier = new Carrier(options);
+  carrier.takeFrom(source);
   return carrier;
 }
 
 class Carrier implements RunningServer {
-  readonly #options: ServeOptions;
+  readonly #options: CarrierOptions;
   readonly #limits: Limits;
   readonly #server: Server;
   readonly #sender: StreamSender;
   readonly #connections = new Map<Socket, Connection>();
   #address: AddressInfo | undefined;
   #closing: Promise<void> | undefined;
+  #lastClosed: () => void = () => undefined;
 
-  constructor(options: ServeOptions) {
+  constructor(options: CarrierOptions) {
     this.#options = options;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#sender = new StreamSender(
@@ -101,8 +122,7 @@ class Carrier implements RunningServer {
     return this.#connections.size;
   }
 
-  async listen(): Promise<void> {
-    const { host, port } = this.#options;
+  async listen({ host, port }: ListenOptions): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#server.once("error", reject);
     this.#server.listen({ port, ...(host === undefined ? {} : { host }) }, resolve);
@@ -114,6 +134,21 @@ class Carrier implements RunningServer {
     this.#address = address;
   }
 
+  takeFrom({ address, start }: ConnectionSource): void {
+    this.#address = address;
+    // This is what makes Node look for headers that do not come.
+    this.#server.emit("listening");
+    start((socket) => {
+      // Node does these for the connections that it accepts itself.
+      if (this.#connections.size >= this.#limits.connectionsMax) {
+        socket.destroy();
+        return;
+      }
+      socket.allowHalfOpen = true;
+      this.#server.emit("connection", socket);
+    });
+  }
+
   close({ drainMs }: { readonly drainMs: number }): Promise<void> {
     this.#closing ??= this.#close(drainMs);
     return this.#closing;
@@ -121,10 +156,15 @@ class Carrier implements RunningServer {
 
   async #close(drainMs: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
+    const lastClosed = Promise.withResolvers<void>();
+    this.#lastClosed = lastClosed.resolve;
     this.#server.close(() => resolve());
     for (const connection of this.#connections.values()) connection.drain();
-    const timer = setTimeout(() => this.#server.closeAllConnections(), drainMs);
+    const timer = setTimeout(() => {
+      for (const socket of this.#connections.keys()) socket.destroy();
+    }, drainMs);
     await promise;
+    if (this.#connections.size > 0) await lastClosed.promise;
     clearTimeout(timer);
   }
 
@@ -153,7 +193,10 @@ class Carrier implements RunningServer {
   #connected(socket: Socket): void {
     const connection = new Connection(socket, this.#limits);
     this.#connections.set(socket, connection);
-    socket.on("close", () => this.#connections.delete(socket));
+    socket.on("close", () => {
+      this.#connections.delete(socket);
+      if (this.#connections.size === 0) this.#lastClosed();
+    });
     if (this.#closing !== undefined) connection.drain();
   }
 
