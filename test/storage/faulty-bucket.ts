@@ -46,9 +46,9 @@ export interface Request {
 const chunkBytes = 1000;
 
 export class FaultyBucket implements ObjectBucket {
-  readonly name = "faulty";
+  readonly name: string = "faulty";
   readonly limits: PartLimits = { partBytes: 1024, partBytesMin: 1, partsMax: 100 };
-  readonly objects = new Map<string, Bytes>();
+  readonly objects: Map<string, Bytes> = new Map();
   readonly requests: Request[] = [];
   readonly #time: VirtualTime;
   readonly #fault: (request: Request, index: number) => Fault;
@@ -168,10 +168,12 @@ export class FaultyBucket implements ObjectBucket {
     call: Call,
   ): Promise<ObjectPage<StartedParts>> {
     return this.#answer("listParts", call, () => {
-      const targets = [...this.#targets.keys()].map((id) => ({ key: id.split("#")[0] ?? "", id }));
-      const items = targets
-        .filter(({ id, key }) => key.startsWith(prefix) && (after === undefined || id > after.id))
-        .map((target) => ({ ...target, startedAt: 0 }));
+      const targets = [...this.#targets.keys()].map((id) => {
+        return { key: id.split("#")[0] ?? "", id, startedAt: 0 };
+      });
+      const items = targets.filter(
+        ({ id, key }) => key.startsWith(prefix) && (after === undefined || id > after.id),
+      );
       return { items, more: false };
     });
   }

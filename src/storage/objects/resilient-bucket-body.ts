@@ -101,7 +101,11 @@ class ResumedSource {
         if (this.#received > first.size) throw this.#wrong(`gives more than ${first.size} bytes`);
         return bytes;
       }
-      if (this.#received === first.size) return undefined;
+      // Whatever its end came to: all is there.
+      if (this.#received === first.size) {
+        if (broken !== undefined) this.#drop(broken);
+        return undefined;
+      }
       await this.#resume(broken ?? this.#cutShort());
     }
   }
@@ -123,34 +127,19 @@ class ResumedSource {
     }
   }
 
-  /**
-   * Takes the body up where it stands. The answer has begun, so that nobody can be told to come
-   * back later: a store that is down is waited for, too.
-   */
+  /** Takes the body up where it stands. */
   async #resume(error: unknown): Promise<void> {
-    const { first, key, reopen, signal, start } = this.#options;
-    const { settings, timing } = this.#tries;
+    const { first, key, start } = this.#options;
+    const { settings } = this.#tries;
     this.#drop(error);
     if (this.#received - this.#stuckAt >= settings.resumeProgressBytes) this.#stuck = 0;
     this.#stuckAt = this.#received;
-    let opened: OpenedBody | undefined;
-    for (let cause = error; ;) {
-      this.#stuck += 1;
-      if (this.#stuck > settings.resumes) {
-        throw this.#tries.giveUp("get", `of ${key} came to a stop`, cause);
-      }
-      const until = timing.now() + settings.attemptMs * settings.callFactor;
-      const tries = this.#stuck + 1;
-      await this.#tries.pause({ operation: "get", cause: "body", error, tries, until, signal });
-      try {
-        const rest = { start: start + this.#received, end: start + first.size - 1 };
-        opened = await reopen(rest);
-        break;
-      } catch (refusal) {
-        if (!(refusal instanceof StorageUnavailable)) throw refusal;
-        cause = refusal;
-      }
+    this.#stuck += 1;
+    if (this.#stuck > settings.resumes) {
+      throw this.#tries.giveUp("get", `of ${key} came to a stop`, error);
     }
+    const rest = { start: start + this.#received, end: start + first.size - 1 };
+    const opened = await this.#reopen(rest, error);
     if (opened === undefined) throw this.#wrong(`is gone after ${this.#received} bytes`);
     this.#opened = opened;
     this.#reader = opened.body.getReader();
@@ -158,6 +147,26 @@ class ResumedSource {
     this.#waitedMs = 0;
     if (opened.size !== first.size - this.#received) {
       throw this.#wrong(`gives ${opened.size} bytes where others are missing`);
+    }
+  }
+
+  /**
+   * The answer has begun, so that nobody can be told to come back later: a store that is down is
+   * waited for, too.
+   */
+  async #reopen(rest: ByteSpan, error: unknown): Promise<OpenedBody | undefined> {
+    const { settings, timing } = this.#tries;
+    const { signal } = this.#options;
+    const until = timing.now() + settings.resumeMs;
+    let retry = { error, atLeastMs: 0 };
+    for (let tries = this.#stuck + 1; ; tries += 1) {
+      await this.#tries.pause({ operation: "get", cause: "body", ...retry, tries, until, signal });
+      try {
+        return await this.#options.reopen(rest);
+      } catch (refusal) {
+        if (!(refusal instanceof StorageUnavailable)) throw refusal;
+        retry = { error: refusal, atLeastMs: refusal.retryAfterMs ?? 0 };
+      }
     }
   }
 

@@ -20,6 +20,8 @@ export interface ResilienceSettings {
   readonly backoffMaxMs: number;
   /** How long the next bytes of a body may be awaited. */
   readonly idleMs: number;
+  /** How long a store that is down is waited for in the middle of a body. */
+  readonly resumeMs: number;
   /** How often a body is taken up again without getting on in between. */
   readonly resumes: number;
   /** What counts as getting on, in bytes. */
@@ -72,6 +74,9 @@ const callFactor = 2.5;
 /** Below every client's own patience, above the pause of a gateway that fetches from its disks. */
 const idleMs = 10_000;
 
+/** A gateway's restart. Clients wait for bytes for a minute at least. */
+const resumeMs = 30_000;
+
 /** A line that breaks at each megabyte carries any blob; one that breaks at once does not. */
 const resumes = 5;
 const resumeProgressBytes = 256 * 1024;
@@ -99,6 +104,7 @@ export const defaultResilience: ResilienceSettings = {
   backoffMs,
   backoffMaxMs,
   idleMs,
+  resumeMs,
   resumes,
   resumeProgressBytes,
   retriesMax,

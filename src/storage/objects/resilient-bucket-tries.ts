@@ -81,12 +81,14 @@ export class Tries {
     readonly tries: number;
     /** When all must be over, on the clock. */
     readonly until: number;
+    readonly atLeastMs?: number;
     readonly signal: AbortSignal | undefined;
   }): Promise<void> {
-    const { cause, error, operation, signal, tries, until } = retry;
+    const { atLeastMs = 0, cause, error, operation, signal, tries, until } = retry;
     const { backoffMaxMs, backoffMs } = this.settings;
     // Full jitter: those who failed together do not come back together.
-    const pauseMs = this.timing.random() * Math.min(backoffMaxMs, backoffMs * 2 ** (tries - 2));
+    const jitterMs = this.timing.random() * Math.min(backoffMaxMs, backoffMs * 2 ** (tries - 2));
+    const pauseMs = atLeastMs + jitterMs;
     const now = this.timing.now();
     if (now + pauseMs >= until) throw this.giveUp(operation, "takes too long", error);
     if (!this.#budget.take(now)) throw this.giveUp(operation, "too many calls fail", error);
