@@ -1,6 +1,7 @@
 /** Makes answers: JSON, errors in the protocol's form, empty ones. */
 import { OciError, errorEnvelope } from "../oci/errors.ts";
 import { MissingReferences } from "../registry/manifests.ts";
+import { unavailableFor } from "../registry/unavailable.ts";
 import { UploadConflict } from "../registry/upload-errors.ts";
 import type { Answer, AnswerBody } from "./exchange.ts";
 
@@ -45,7 +46,15 @@ export function answerForError(
     return jsonAnswer(status, errorEnvelope(error.errors));
   }
   if (error instanceof UploadConflict) return errorAnswer(error, conflictHeaders(error, locate));
-  return error instanceof OciError ? errorAnswer(error) : undefined;
+  if (error instanceof OciError) return errorAnswer(error);
+  const retryAfterMs = unavailableFor(error);
+  if (retryAfterMs === undefined) return undefined;
+  return errorAnswer(new OciError("UNAVAILABLE"), [retryAfter(retryAfterMs)]);
+}
+
+/** Whole seconds, one at least: zero would mean "at once". */
+function retryAfter(ms: number): HeaderList[number] {
+  return ["Retry-After", String(Math.max(1, Math.ceil(ms / 1000)))];
 }
 
 function conflictHeaders(
@@ -53,15 +62,12 @@ function conflictHeaders(
   locate: (upload: UploadConflict["upload"]) => string,
 ): HeaderList {
   const { retryAfterMs, upload } = conflict;
-  const headers: [string, string][] = [
+  const headers: HeaderList = [
     ["Location", locate(upload)],
     ["Range", uploadRange(upload.offset)],
     ["Docker-Upload-UUID", upload.id],
   ];
-  if (retryAfterMs !== undefined) {
-    headers.push(["Retry-After", String(Math.ceil(retryAfterMs / 1000))]);
-  }
-  return headers;
+  return retryAfterMs === undefined ? headers : [...headers, retryAfter(retryAfterMs)];
 }
 
 /** The bytes an upload has. An empty one is `0-0` too, as Distribution has it. spec: end-13. */

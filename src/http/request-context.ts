@@ -80,6 +80,16 @@ export class RequestContext {
     });
   }
 
+  /**
+   * Who asks, as far as the proxies in front of us say. Good enough to choose a server by, not to
+   * let somebody in.
+   */
+  clientAddress(): string | undefined {
+    const first = this.header("x-forwarded-for")?.split(",", 1)[0]?.trim();
+    const named = [first, this.header("x-real-ip")?.trim()];
+    return named.find(looksLikeAddress) ?? this.request.remoteAddress;
+  }
+
   /** Where a change comes from, for the change log. */
   origin(): Origin {
     const { request } = this;
@@ -122,6 +132,10 @@ export function readDigest(text: string): Digest {
   const digest = parseDigest(text);
   if (digest === undefined) throw digestInvalid(text);
   return digest;
+}
+
+function looksLikeAddress(text: string | undefined): boolean {
+  return text !== undefined && /^[0-9a-f:.]{2,45}$/i.test(text);
 }
 
 function digestInvalid(text: string): OciError {

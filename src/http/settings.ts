@@ -9,6 +9,8 @@ export interface HttpSettings {
   readonly relativeUrls: boolean;
   /** Added to each answer of the API. */
   readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Whether pulls of blobs are sent to the storage itself, where it can sign a URL for them. */
+  readonly redirect: boolean;
   /** Repositories in one page of the catalog, at most. */
   readonly catalogEntriesMax: number;
   /** Tags in one page, where the client asks for a number. */
@@ -21,6 +23,7 @@ export const defaultHttpSettings: HttpSettings = {
   prefix: "",
   relativeUrls: false,
   headers: [["X-Content-Type-Options", "nosniff"]],
+  redirect: true,
   catalogEntriesMax: 1000,
   tagsPageMax: 1000,
 };

@@ -5,9 +5,11 @@ import { OciError } from "../oci/errors.ts";
 import type { RepositoryName } from "../oci/names.ts";
 import {
   StorageError,
+  StorageUnavailable,
   type BlobKey,
   type ByteSpan,
   type OpenedBlob,
+  type UrlOptions,
 } from "../storage/blob-store.ts";
 import type { RegistryContext } from "./context.ts";
 import { promiseBlob } from "./promises.ts";
@@ -42,6 +44,16 @@ export class Blobs {
   }
 
   /**
+   * Where a client can fetch the blob from the storage itself, if anywhere. Nobody looks whether the
+   * bytes are there: that would be a request to the storage for each pull, where signing costs none,
+   * and a client that is sent to lost bytes gets its 404 from the storage. It pushes again then, and
+   * a commit looks before it relies on what lies there (invariant I1).
+   */
+  async link(blob: Blob, options: UrlOptions): Promise<string | undefined> {
+    return await this.#ctx.store.url(blob.key, options);
+  }
+
+  /**
    * Opens a blob's bytes, or a span of them. A row whose bytes are gone is looked at once more,
    * since a committer or a collector may be moving them; then it is `missing`, so that the next
    * push brings them back.
@@ -70,7 +82,8 @@ export class Blobs {
     try {
       return await store.open(key, { ...options, size });
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
+      // A store that does not answer would not answer another question either.
+      if (!(error instanceof StorageError) || error instanceof StorageUnavailable) throw error;
       const stored = await store.stat(key);
       if (stored?.size === size) throw error;
       return undefined;

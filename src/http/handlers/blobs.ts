@@ -38,10 +38,32 @@ function conditionalAnswer(ctx: RequestContext, blob: Blob): Answer | undefined 
   return isNotModified(ctx, blob.digest) ? answer(304, blobHeaders(blob)) : undefined;
 }
 
+/**
+ * Sends the client to the storage, if that has an address for it. The Range header, where there is
+ * one, goes with it. Whoever keeps the answer hands a signed URL to others, and an expired one to
+ * the same client.
+ */
+async function redirect(
+  ctx: RequestContext,
+  blob: Blob,
+  method: "GET" | "HEAD",
+): Promise<Answer | undefined> {
+  if (!ctx.settings.redirect) return undefined;
+  const clientAddress = ctx.clientAddress();
+  const url = await ctx.registry.blobs.link(blob, { method, clientAddress });
+  if (url === undefined) return undefined;
+  return emptyAnswer(307, [
+    ["Location", url],
+    ["Content-Type", contentType],
+    ["Docker-Content-Digest", blob.digest],
+    ["Cache-Control", "no-store"],
+  ]);
+}
+
 const pull: Handler = async (ctx) => {
   const blob = await ctx.registry.blobs.find(ctx.repository(), ctx.digest());
-  const conditional = conditionalAnswer(ctx, blob);
-  if (conditional !== undefined) return conditional;
+  const elsewhere = conditionalAnswer(ctx, blob) ?? (await redirect(ctx, blob, "GET"));
+  if (elsewhere !== undefined) return elsewhere;
   const header = ctx.header("range");
   if (header !== undefined && isRangeWanted(ctx, blob.digest)) {
     const partial = await pullRanges(ctx, blob, header);
@@ -92,7 +114,8 @@ function unsatisfiable(blob: Blob): Answer {
 
 const check: Handler = async (ctx) => {
   const blob = await ctx.registry.blobs.check(ctx.repository(), ctx.digest());
-  return conditionalAnswer(ctx, blob) ?? answer(200, wholeHeaders(blob));
+  const elsewhere = conditionalAnswer(ctx, blob) ?? (await redirect(ctx, blob, "HEAD"));
+  return elsewhere ?? answer(200, wholeHeaders(blob));
 };
 
 const remove: Handler = async (ctx) => {
