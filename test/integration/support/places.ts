@@ -1,0 +1,172 @@
+/** Fresh places for a registry's bytes and for its metadata, on every kind of server. */
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { MetadataConfig, StorageConfig } from "../../../src/config/config.ts";
+import type { AzureServer } from "../../servers/azurite.ts";
+import type { S3Server } from "../../servers/s3.ts";
+import { startAzurite, startCeph, startPostgres, startSwift } from "../../servers/servers.ts";
+import { createContainer } from "./azure-container.ts";
+import { TestBucket } from "./bucket.ts";
+import { createDatabase } from "./database.ts";
+
+export const storageKinds = ["filesystem", "memory", "ceph", "swift", "azurite"] as const;
+export const metadataKinds = ["sqlite", "postgres"] as const;
+export type StorageKind = (typeof storageKinds)[number];
+export type MetadataKind = (typeof metadataKinds)[number];
+
+export interface RegistryPlace {
+  readonly storage: StorageConfig;
+  readonly metadata: MetadataConfig;
+  remove(): Promise<void>;
+}
+
+interface Part<T> {
+  readonly config: T;
+  remove(): Promise<void>;
+}
+
+/** Makes places of one kind. Opening it finds or starts the servers. */
+export class RegistryPlaces {
+  readonly #storage: () => Promise<Part<StorageConfig>>;
+  readonly #metadata: () => Promise<Part<MetadataConfig>>;
+  readonly #ends: readonly (() => Promise<void>)[];
+
+  private constructor(storage: Opened<StorageConfig>, metadata: Opened<MetadataConfig>) {
+    this.#storage = storage.make;
+    this.#metadata = metadata.make;
+    this.#ends = [storage.close, metadata.close];
+  }
+
+  static async open(storage: StorageKind, metadata: MetadataKind): Promise<RegistryPlaces> {
+    return new RegistryPlaces(await storages[storage](), await databases[metadata]());
+  }
+
+  async make(): Promise<RegistryPlace> {
+    const [storage, metadata] = await Promise.all([this.#storage(), this.#metadata()]);
+    return {
+      storage: storage.config,
+      metadata: metadata.config,
+      remove: async () => {
+        await metadata.remove();
+        await storage.remove();
+      },
+    };
+  }
+
+  async close(): Promise<void> {
+    for (const end of this.#ends) await end();
+  }
+}
+
+interface Opened<T> {
+  make(): Promise<Part<T>>;
+  close(): Promise<void>;
+}
+
+const nothing = (): Promise<void> => Promise.resolve();
+
+const storages: Readonly<Record<StorageKind, () => Promise<Opened<StorageConfig>>>> = {
+  filesystem: () =>
+    Promise.resolve({
+      make: async () => {
+        const { folder, remove } = await newFolder();
+        return { config: { root: folder }, remove };
+      },
+      close: nothing,
+    }),
+  memory: () =>
+    Promise.resolve({
+      make: () => Promise.resolve({ config: "memory", remove: nothing }),
+      close: nothing,
+    }),
+  ceph: async () => openS3(await startCeph()),
+  swift: async () => openS3(await startSwift()),
+  azurite: async () => openAzure(await startAzurite()),
+};
+
+const databases: Readonly<Record<MetadataKind, () => Promise<Opened<MetadataConfig>>>> = {
+  sqlite: () =>
+    Promise.resolve({
+      make: async () => {
+        const { folder, remove } = await newFolder();
+        return { config: { sqlite: { path: join(folder, "metadata.db") } }, remove };
+      },
+      close: nothing,
+    }),
+  postgres: async () => {
+    const server = await startPostgres();
+    return {
+      make: async () => {
+        const { drop, url } = await createDatabase(server.endpoint);
+        return { config: { postgres: { url } }, remove: drop };
+      },
+      close: () => server.stop(),
+    };
+  },
+};
+
+async function newFolder(): Promise<{ readonly folder: string; remove(): Promise<void> }> {
+  const folder = await mkdtemp(join(tmpdir(), "longshore-place-"));
+  return { folder, remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** Small, so that tests that push a few megabytes see uploads of several parts. */
+const s3ChunkBytes = 5 * 1024 * 1024;
+
+/** One bucket, in which each registry has a folder: a bucket takes Ceph half a second. */
+async function openS3(server: S3Server): Promise<Opened<StorageConfig>> {
+  const bucket = await TestBucket.create(server);
+  return {
+    make: () =>
+      Promise.resolve({
+        config: { s3: s3Options(bucket), rootDirectory: newDirectory() },
+        remove: nothing,
+      }),
+    close: async () => {
+      bucket.close();
+      await server.stop();
+    },
+  };
+}
+
+export function s3Options({
+  name,
+  server,
+}: TestBucket): Extract<StorageConfig, { s3: unknown }>["s3"] {
+  return {
+    bucket: name,
+    endpoint: server.endpoint,
+    region: server.region,
+    accessKey: server.accessKey,
+    secretKey: server.secretKey,
+    forcePathStyle: true,
+    secure: false,
+    chunkSize: s3ChunkBytes,
+  };
+}
+
+async function openAzure(server: AzureServer): Promise<Opened<StorageConfig>> {
+  const container = await createContainer(server);
+  return {
+    make: () =>
+      Promise.resolve({
+        config: {
+          azure: {
+            accountName: server.account,
+            container,
+            credentials: { type: "shared_key", accountKey: server.key },
+            serviceUrl: server.endpoint,
+          },
+          rootDirectory: newDirectory(),
+        },
+        remove: nothing,
+      }),
+    close: () => server.stop(),
+  };
+}
+
+function newDirectory(): string {
+  return `/registry-${randomBytes(6).toString("hex")}`;
+}
