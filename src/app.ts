@@ -1,27 +1,27 @@
 /** The composition root: the only file that names adapters. */
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { openMetadata } from "./app-metadata.ts";
+import { openStorage } from "./app-storage.ts";
+import type { MetadataConfig, StorageConfig } from "./config/config.ts";
 import { createApp, type Observation } from "./http/app.ts";
 import type { Handle } from "./http/exchange.ts";
 import { defaultHttpSettings, type HttpSettings } from "./http/settings.ts";
 import { pathStart } from "./http/urls.ts";
 import type { MetadataStore } from "./metadata/metadata-store.ts";
-import { openSqliteStore } from "./metadata/sqlite/sqlite-store.ts";
 import type { ObservedRequest } from "./observe/request-observer.ts";
 import { defaultSettings, type RegistrySettings } from "./registry/context.ts";
 import { createUseCases } from "./registry/registry.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
-import { createFilesystemStore } from "./storage/filesystem.ts";
-import { createMemoryStore } from "./storage/memory.ts";
 
 export interface ComposeOptions {
-  /** A folder on this machine, or nothing but memory. */
-  readonly storage: { readonly root: string } | "memory";
+  /** Where the bytes lie. A store of one's own is not closed with the registry. */
+  readonly storage: StorageConfig | BlobStore;
   /**
-   * The database's file. By default it lies in the storage's root; with memory it is in memory too.
+   * The database. By default SQLite: in the storage's root, or in memory where the bytes are; any
+   * other storage has none. A store of one's own is not closed with the registry.
    */
-  readonly metadataPath?: string | undefined;
+  readonly metadata?: MetadataConfig | MetadataStore | undefined;
   readonly settings?: Partial<RegistrySettings>;
   readonly http?: Partial<HttpSettings>;
   readonly observe?: ((request: ObservedRequest) => void) | undefined;
@@ -36,14 +36,22 @@ export interface ComposedRegistry {
   close(): Promise<void>;
 }
 
-/** Where the database lies below the storage's root. */
-const databasePath = join("longshore", "metadata.db");
-
 export async function compose(options: ComposeOptions): Promise<ComposedRegistry> {
-  const { storage } = options;
-  const inRoot = storage === "memory" ? ":memory:" : join(storage.root, databasePath);
-  const metadata = await openSqliteStore({ path: options.metadataPath ?? inRoot });
-  const store = await openStore(storage, metadata);
+  const opened = new AsyncDisposableStack();
+  try {
+    return await composeWith(options, opened);
+  } catch (error) {
+    await opened.disposeAsync();
+    throw error;
+  }
+}
+
+/** What was opened is closed in the opposite order. */
+async function composeWith(
+  options: ComposeOptions,
+  opened: AsyncDisposableStack,
+): Promise<ComposedRegistry> {
+  const { metadata, store } = await openPorts(options, opened);
   const registry = createUseCases({
     metadata,
     store,
@@ -61,25 +69,36 @@ export async function compose(options: ComposeOptions): Promise<ComposedRegistry
     clock: () => performance.now(),
     newRequestId: randomUUID,
   });
-  const close = async (): Promise<void> => {
-    await registry.close();
-    await metadata.close();
-    await store.close();
-  };
-  return { handle, metadata, store, close };
+  opened.defer(() => registry.close());
+  return { handle, metadata, store, close: () => opened.disposeAsync() };
 }
 
-async function openStore(
-  storage: ComposeOptions["storage"],
-  metadata: MetadataStore,
-): Promise<BlobStore> {
-  if (storage === "memory") return createMemoryStore({ now: Date.now });
-  try {
-    return await createFilesystemStore({ root: storage.root });
-  } catch (error) {
-    await metadata.close();
-    throw error;
+/** Both at once: either may be on the other side of a network. */
+async function openPorts(
+  { metadata, storage }: ComposeOptions,
+  opened: AsyncDisposableStack,
+): Promise<{ readonly metadata: MetadataStore; readonly store: BlobStore }> {
+  const [database, bytes] = await Promise.allSettled([
+    isMetadataStore(metadata) ? Promise.resolve(metadata) : openMetadata(metadata, storage),
+    isBlobStore(storage) ? Promise.resolve(storage) : openStorage(storage, { now: Date.now }),
+  ]);
+  if (bytes.status === "fulfilled" && bytes.value !== storage) {
+    opened.defer(() => bytes.value.close());
   }
+  if (database.status === "fulfilled" && database.value !== metadata) {
+    opened.defer(() => database.value.close());
+  }
+  if (database.status === "rejected") throw database.reason;
+  if (bytes.status === "rejected") throw bytes.reason;
+  return { metadata: database.value, store: bytes.value };
+}
+
+function isBlobStore(storage: ComposeOptions["storage"]): storage is BlobStore {
+  return typeof storage === "object" && "append" in storage;
+}
+
+function isMetadataStore(metadata: ComposeOptions["metadata"]): metadata is MetadataStore {
+  return metadata !== undefined && "execute" in metadata;
 }
 
 /** Distribution's names of the endpoints, for metrics. */

@@ -1,9 +1,11 @@
 /** `longshore serve`: from a config file to a registry that is being opened. */
 import { readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { compose, type ComposedRegistry } from "../app.ts";
 import { builtInConfig, type Config } from "../config/config.ts";
 import type { Listeners } from "./servers.ts";
+import type { WorkerLink } from "./worker-link.ts";
 
 /**
  * Distribution's environment is not read yet. What decides there about access or where bytes lie
@@ -27,12 +29,33 @@ export async function runServe(file: string | undefined): Promise<void> {
   const environment = checkEnvironment(names);
   const read = file === undefined ? builtInConfig : await readConfig(file);
   const config: Config = { ...read, warnings: [...read.warnings, ...environment] };
+  const count = workerCount(config);
+  if (count === 1) {
+    await serveConfig(config, { file, worker: undefined });
+    return;
+  }
+  const { runWorkers } = await import("./workers.ts");
+  await runWorkers(config, { file, count });
+}
+
+/** How many processes; `auto`: one for each core that this one may use. */
+function workerCount({ http, storage }: Config): number {
+  if (http.workers !== "auto") return http.workers;
+  // Nobody else sees what lies in a process's memory.
+  return storage === "memory" ? 1 : availableParallelism();
+}
+
+/** Serves what a config says, until told to stop. */
+export async function serveConfig(
+  config: Config,
+  start: { readonly file: string | undefined; readonly worker: WorkerLink | undefined },
+): Promise<void> {
   const listeners: Listeners = {};
   // The database's thread loads its code while this one loads the servers'.
   const opening = open(config, listeners);
   opening.catch(() => undefined);
   const { runServers } = await import("./servers.ts");
-  await runServers(config, { opening, listeners, file });
+  await runServers(config, { ...start, opening, listeners });
 }
 
 async function readConfig(file: string): Promise<Config> {
@@ -54,10 +77,11 @@ async function readConfig(file: string): Promise<Config> {
 }
 
 function open(config: Config, listeners: Listeners): Promise<ComposedRegistry> {
-  const { deleteEnabled, deleteReferenced, storage, uploadLeaseMs } = config;
+  const { deleteEnabled, deleteReferenced, metadata, storage, uploadLeaseMs } = config;
+  const isFolder = typeof storage === "object" && "root" in storage;
   return compose({
-    storage: storage.kind === "memory" ? "memory" : { root: resolve(storage.root) },
-    metadataPath: config.metadataPath,
+    storage: isFolder ? { root: resolve(storage.root) } : storage,
+    metadata,
     settings: {
       deleteEnabled,
       deleteReferenced,

@@ -3,13 +3,17 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { ComposedRegistry } from "../app.ts";
 import type { Config } from "../config/config.ts";
-import { serve, type RunningServer } from "../node/serve.ts";
+import { serve, serveConnections, type CarrierOptions, type RunningServer } from "../node/serve.ts";
 import { createAccessLog } from "../observe/access-log.ts";
 import { createLogger, type Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { createRequestObserver, type ObservedRequest } from "../observe/request-observer.ts";
 import { serveDebug } from "./debug-server.ts";
+import { listening, stopSignal } from "./lifecycle.ts";
+import { describeDatabase, describeStorage } from "./places.ts";
 import { packageVersion } from "./version.ts";
+import type { WorkerLink } from "./worker-link.ts";
+import type { WorkerReport } from "./worker-messages.ts";
 
 /** Whom the registry tells; set before it has its first request. */
 export interface Listeners {
@@ -23,12 +27,17 @@ export async function runServers(
     readonly opening: Promise<ComposedRegistry>;
     readonly listeners: Listeners;
     readonly file: string | undefined;
+    /** In a worker: how it is told what to serve, and for how long. */
+    readonly worker: WorkerLink | undefined;
   },
 ): Promise<void> {
+  const { worker } = start;
   const { fields, format, level } = config.log;
   const logger = createLogger({ level, format, fields });
   for (const warning of config.warnings) logger.warn(`${start.file ?? "config"}: ${warning}`);
-  const accessLog = config.log.accessLog ? createAccessLog(Date.now) : undefined;
+  const accessLog = config.log.accessLog
+    ? createAccessLog(Date.now, { isShared: worker !== undefined })
+    : undefined;
   const metrics = new Metrics();
   const observe = createRequestObserver({ logger, metrics, accessLog });
   start.listeners.observe = observe;
@@ -36,7 +45,7 @@ export async function runServers(
   const registry = await start.opening;
   try {
     await warnOfForeignContent(config, registry, logger);
-    await listenUntilStopped(config, registry, { logger, metrics, observe });
+    await listenUntilStopped(config, registry, { logger, metrics, observe, worker });
     logger.info("stopped");
   } finally {
     await registry.close();
@@ -48,6 +57,7 @@ interface Sinks {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly observe: (request: ObservedRequest) => void;
+  readonly worker: WorkerLink | undefined;
 }
 
 /** Listens until the process is told to stop, and lets what is in flight end. */
@@ -64,23 +74,25 @@ async function listenUntilStopped(
     if (config.debug !== undefined) {
       servers.push(await listening("http.debug.addr", serveDebug(config.debug, sinks)));
     }
-    process.stdout.write(await greeting(config, server));
-    await stopSignal(sinks.logger);
+    const text = await greeting(config, server);
+    if (sinks.worker === undefined) {
+      process.stdout.write(text);
+      await stopSignal(sinks.logger, () => process.exit(1));
+    } else {
+      sinks.worker.ready(text, () => workerReport(server, sinks.metrics));
+      await sinks.worker.stopped;
+    }
   } finally {
     await Promise.all(servers.map((server) => server.close({ drainMs })));
   }
 }
 
-/** Says which key to change when the address cannot be had. */
-async function listening(key: string, server: Promise<RunningServer>): Promise<RunningServer> {
-  try {
-    return await server;
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`${key}: ${reason}; another address can be set in a config file`, {
-      cause: error,
-    });
-  }
+async function workerReport(server: RunningServer, metrics: Metrics): Promise<WorkerReport> {
+  return {
+    residentBytes: process.memoryUsage.rss(),
+    connections: server.connectionCount,
+    metrics: await metrics.collect(),
+  };
 }
 
 /** Blobs stay where Distribution keeps them, but what its links and tags mean is not read yet. */
@@ -89,7 +101,7 @@ async function warnOfForeignContent(
   { metadata }: ComposedRegistry,
   logger: Logger,
 ): Promise<void> {
-  if (storage.kind !== "filesystem") return;
+  if (typeof storage !== "object" || !("root" in storage)) return;
   if (!existsSync(join(storage.root, "docker", "registry", "v2", "repositories"))) return;
   const { items } = await metadata.listRepositories({ after: "", limit: 1 });
   if (items.length > 0) return;
@@ -99,16 +111,14 @@ async function warnOfForeignContent(
   );
 }
 
-function listen(
+async function listen(
   config: Config,
   registry: ComposedRegistry,
-  { logger, observe }: Sinks,
+  { logger, observe, worker }: Sinks,
 ): Promise<RunningServer> {
   const { host, port } = config.http.listen;
-  return serve({
+  const carrier: CarrierOptions = {
     handle: registry.handle,
-    port,
-    ...(host === undefined ? {} : { host }),
     onError: (error, context) => logger.error({ err: error, ...context }, "an answer failed"),
     onRefused: (refusal, context) =>
       observe({
@@ -124,19 +134,19 @@ function listen(
         durationMs: 0,
         error: refusal,
       }),
-  });
+  };
+  if (worker !== undefined) return serveConnections(carrier, worker.source);
+  return await serve({ ...carrier, port, ...(host === undefined ? {} : { host }) });
 }
 
 /** What somebody who has just started it wants to know. */
 async function greeting(config: Config, server: RunningServer): Promise<string> {
-  const { storage } = config;
-  const data =
-    storage.kind === "memory" ? "memory only: gone when it stops" : resolve(storage.root);
   const address = server.url.replace(/^https?:\/\//, "");
   return [
     `Longshore ${await packageVersion()}`,
     `  listening on  ${server.url}`,
-    `  data in       ${data}`,
+    `  data in       ${describeStorage(config.storage)}`,
+    `  database      ${describeDatabase(config)}`,
     `  deletes       ${config.deleteEnabled ? "on" : "off (storage.delete.enabled)"}`,
     `  access        open to everybody who can reach it`,
     ``,
@@ -146,14 +156,4 @@ async function greeting(config: Config, server: RunningServer): Promise<string> 
     ``,
     ``,
   ].join("\n");
-}
-
-/** Resolves on SIGTERM or SIGINT. A second one ends the process at once. */
-async function stopSignal(logger: Logger): Promise<void> {
-  const { promise, resolve: stop } = Promise.withResolvers<NodeJS.Signals>();
-  const signals = ["SIGTERM", "SIGINT"] as const;
-  for (const signal of signals) process.once(signal, () => stop(signal));
-  const signal = await promise;
-  logger.info(`${signal}: waiting for requests in flight; a second signal ends them`);
-  for (const second of signals) process.once(second, () => process.exit(1));
 }
