@@ -98,11 +98,11 @@ export interface ObjectParts {
 
   /**
    * Makes the object of exactly these parts. Throws `PartsUnknown` when there is no such target:
-   * completed before, aborted, or never begun.
+   * completed before, aborted, or never begun; or when it has lost one of the parts.
    */
   completeParts(target: PartsTarget, parts: readonly CompletedPart[], call: Call): Promise<void>;
 
-  /** What is unknown is no error. */
+  /** What is unknown is no error. An object that was made of it stays. */
   abortParts(target: PartsTarget, call: Call): Promise<void>;
 
   /** Targets that were begun and neither completed nor aborted. */
@@ -130,7 +130,11 @@ export interface ObjectBucket extends ObjectParts {
     call: Call,
   ): Promise<{ readonly size: number; readonly body: ReadableStream<Bytes> } | undefined>;
 
-  /** A whole object in one request. The pieces are not changed, and may be sent twice. */
+  /**
+   * A whole object in one request. The pieces are not changed, and may be sent twice. When the call
+   * ends, however it ends, their memory is used for something else: nothing may be sent any more
+   * then. The same holds for `putPart`.
+   */
   put(key: string, pieces: readonly Uint8Array[], call: Call): Promise<void>;
 
   /** At most 1,000. Absent ones are no error. */
@@ -159,5 +163,5 @@ export class BucketError extends StorageError {
   }
 }
 
-/** There is no such multipart upload (any more). */
+/** There is no such multipart upload (any more), or not with these parts. */
 export class PartsUnknown extends StorageError {}
