@@ -81,7 +81,13 @@ export interface Commands {
 
   /** Ends an upload without a blob. */
   deleteUpload: {
-    input: { readonly repository: RepositoryName; readonly id: string; readonly epoch?: number };
+    input: {
+      readonly repository: RepositoryName;
+      readonly id: string;
+      readonly epoch?: number;
+      /** Only if nobody has written to it for so long, and nobody holds its lease. */
+      readonly idleMs?: number;
+    };
     result: { readonly outcome: "deleted" | "unknown" };
   };
 

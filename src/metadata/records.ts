@@ -38,6 +38,8 @@ export interface BlobRecord {
 export interface UnusedBlob {
   readonly blobId: number;
   readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
   readonly key: BlobKey;
 }
 

@@ -74,6 +74,18 @@ export interface ListedBlob extends StoredBlob {
   readonly source: { readonly digest: Digest } | { readonly upload: string };
 }
 
+/** Content in nobody's hands, or in those of a remover that only stands still. */
+export interface SetAside {
+  readonly key: BlobKey;
+  readonly claim: string;
+  /**
+   * Takes it out of the hands of whoever set it aside, into those of `claim`; then `confirm` says
+   * whether it is unwanted still, and if not it is put back, unless newer bytes lie there. Does
+   * nothing where it is gone by now.
+   */
+  settle(claim: string, confirm: () => Promise<boolean>): Promise<void>;
+}
+
 /** What the upkeep of a store needs beside its content. */
 export interface StoreUpkeep {
   /** The root's marker: which database it belongs to (invariant I4). A small text. */
@@ -86,7 +98,7 @@ export interface StoreUpkeep {
    */
   holdsContent(): Promise<boolean>;
   /** Content that was set aside under a claim by a `remove` that did not come to its end. */
-  listSetAside(): AsyncIterable<{ readonly key: BlobKey; readonly claim: string }>;
+  listSetAside(): AsyncIterable<SetAside>;
 }
 
 /**

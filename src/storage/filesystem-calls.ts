@@ -42,13 +42,21 @@ export interface PathCalls {
   readonly copyFile: (from: string, to: string) => Promise<void>;
 }
 
+/** Bytes whose blocks a filesystem gives back in well under a millisecond. */
+const blocksFreedAtOnce = 4 * 1024 * 1024;
+
 export const nodeFileCalls: FileCalls = {
   open: (path, flags) => valueOf((done) => fs.open(path, flags, done)),
   // These four need no disk, for what is or was just open is in memory, and they change nothing
   // that a journal would hold up: a visit to the thread pool would cost ten times as much.
   openFolder: async (path) => fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY),
   look: async (path) => fs.statSync(path),
-  close: async (fd) => fs.closeSync(fd),
+  close: async (fd) => {
+    // Who closes the last name of a large file waits until its blocks are given back.
+    const { nlink, size } = fs.fstatSync(fd);
+    if (nlink === 0 && size > blocksFreedAtOnce) await endOf((done) => fs.close(fd, done));
+    else fs.closeSync(fd);
+  },
   fstat: async (fd) => fs.fstatSync(fd),
   stat: (path) => valueOf((done) => fs.stat(path, done)),
   read: (fd, into, position) =>

@@ -5,7 +5,7 @@
  */
 import { constants } from "node:fs";
 import { dirname } from "node:path";
-import { StorageError } from "./blob-store.ts";
+import { StorageError, UploadLost } from "./blob-store.ts";
 import { done, errorCode, unless } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
 import type { DurableFolders } from "./filesystem-folders.ts";
@@ -56,6 +56,24 @@ export class Placement {
       await done(this.#calls.rename(place.data, aside), "ENOENT");
     }
     await this.#folders.syncAbove(trash);
+    await this.#decide(place, aside, confirm);
+  }
+
+  /**
+   * The same for content that waits at `theirs` since its remover has died, or seems to: moved to
+   * `aside` first, so that a remover which wakes has nothing in its hands any more.
+   */
+  async settle(
+    place: BlobPlace,
+    theirs: string,
+    aside: string,
+    confirm: () => Promise<boolean>,
+  ): Promise<void> {
+    if (!(await done(this.#calls.rename(theirs, aside), "ENOENT"))) return;
+    await this.#decide(place, aside, confirm);
+  }
+
+  async #decide(place: BlobPlace, aside: string, confirm: () => Promise<boolean>): Promise<void> {
     let unwanted = false;
     try {
       unwanted = await confirm();
@@ -71,10 +89,11 @@ export class Placement {
     const found = await unless(this.#calls.look(from), "ENOENT");
     if (found === undefined) {
       if ((await this.#sizeKept(place, size)) === size) return true;
-      throw new StorageError("filesystem", `neither an upload nor ${place.key} has the bytes`);
+      throw new UploadLost("filesystem", `neither an upload nor ${place.key} has the bytes`);
     }
     if (found.size !== size) {
       const message = `an upload has ${found.size} bytes and not ${size}`;
+      if (found.size < size) throw new UploadLost("filesystem", message);
       throw new StorageError("filesystem", message);
     }
     await this.#makeFolder(place);

@@ -1,22 +1,32 @@
 /** The filesystem store's upkeep: the root's marker, and content that was set aside. */
+import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { dirname, join } from "node:path";
-import type { BlobKey, StoreUpkeep } from "./blob-store.ts";
+import type { SetAside, StoreUpkeep } from "./blob-store.ts";
 import { unless } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
 import type { DurableFolders } from "./filesystem-folders.ts";
+import { listBlobs } from "./filesystem-list.ts";
 import { parseAside } from "./filesystem-paths.ts";
 import type { FilesystemPaths } from "./filesystem-paths.ts";
+import type { Placement } from "./filesystem-place.ts";
 
 export class FilesystemUpkeep implements StoreUpkeep {
   readonly #calls: FileCalls;
   readonly #paths: FilesystemPaths;
   readonly #folders: DurableFolders;
+  readonly #placement: Placement;
 
-  constructor(calls: FileCalls, paths: FilesystemPaths, folders: DurableFolders) {
-    this.#calls = calls;
-    this.#paths = paths;
-    this.#folders = folders;
+  constructor(parts: {
+    readonly calls: FileCalls;
+    readonly paths: FilesystemPaths;
+    readonly folders: DurableFolders;
+    readonly placement: Placement;
+  }) {
+    this.#calls = parts.calls;
+    this.#paths = parts.paths;
+    this.#folders = parts.folders;
+    this.#placement = parts.placement;
   }
 
   async readMarker(): Promise<string | undefined> {
@@ -29,9 +39,10 @@ export class FilesystemUpkeep implements StoreUpkeep {
     const { marker } = this.#paths;
     const folder = dirname(marker);
     await this.#folders.make(folder);
-    const temporary = `${marker}.${process.pid}.tmp`;
-    const { O_CREAT, O_TRUNC, O_WRONLY } = constants;
-    const fd = await this.#calls.open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    // Another node may be at it as well.
+    const temporary = `${marker}.${randomUUID()}`;
+    const { O_CREAT, O_EXCL, O_WRONLY } = constants;
+    const fd = await this.#calls.open(temporary, O_WRONLY | O_CREAT | O_EXCL);
     try {
       const bytes = new TextEncoder().encode(text);
       for (let at = 0; at < bytes.byteLength;) {
@@ -45,19 +56,27 @@ export class FilesystemUpkeep implements StoreUpkeep {
     await Promise.all([this.#folders.sync(folder), this.#folders.syncAbove(folder)]);
   }
 
+  /** A folder without content is what a removal leaves, and no content. */
   async holdsContent(): Promise<boolean> {
-    for (const folder of [this.#paths.blobs, join(this.#paths.blobs, "..", "repositories")]) {
-      const names = await unless(this.#calls.readdir(folder), "ENOENT", "ENOTDIR");
-      if (names !== undefined && names.length > 0) return true;
-    }
-    return false;
+    const repositories = join(this.#paths.blobs, "..", "repositories");
+    const names = await unless(this.#calls.readdir(repositories), "ENOENT", "ENOTDIR");
+    if (names !== undefined && names.length > 0) return true;
+    const content = await listBlobs(this.#calls, this.#paths, undefined).next();
+    return content.done !== true;
   }
 
-  async *listSetAside(): AsyncGenerator<{ readonly key: BlobKey; readonly claim: string }> {
+  async *listSetAside(): AsyncGenerator<SetAside> {
     const names = await unless(this.#calls.readdir(this.#paths.trash), "ENOENT", "ENOTDIR");
     for (const name of names?.toSorted() ?? []) {
       const aside = parseAside(name);
-      if (aside !== undefined) yield aside;
+      if (aside === undefined) continue;
+      const { claim: theirs, key } = aside;
+      const settle: SetAside["settle"] = async (mine, confirm) => {
+        const place = this.#paths.place(key);
+        const from = this.#paths.aside(key, theirs);
+        await this.#placement.settle(place, from, this.#paths.aside(key, mine), confirm);
+      };
+      yield { ...aside, settle };
     }
   }
 }

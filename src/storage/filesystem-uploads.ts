@@ -4,11 +4,11 @@
  */
 import { constants } from "node:fs";
 import type { Stats } from "node:fs";
-import { StorageError } from "./blob-store.ts";
+import { UploadLost } from "./blob-store.ts";
 import type { AppendOptions, StoredUpload } from "./blob-store.ts";
 import { UploadBuffers, writeBody } from "./filesystem-append.ts";
 import type { Written } from "./filesystem-append.ts";
-import { done, unless } from "./filesystem-calls.ts";
+import { done, errorCode, unless } from "./filesystem-calls.ts";
 import type { FileCalls } from "./filesystem-calls.ts";
 import type { DurableFolders } from "./filesystem-folders.ts";
 import { parseUploadFile, uploadState } from "./filesystem-paths.ts";
@@ -72,7 +72,7 @@ export class UploadFiles {
     // dropped.
     const fd = await (offset === 0
       ? this.#make(path, 0)
-      : this.#calls.open(path, constants.O_WRONLY));
+      : found(this.#calls.open(path, constants.O_WRONLY)));
     try {
       const { nlink } = await this.#cut(fd, offset);
       if (nlink === 1) return { fd, state };
@@ -88,7 +88,7 @@ export class UploadFiles {
   }
 
   async #copy(source: string, target: string, size: number): Promise<void> {
-    const available = size === 0 ? 0 : (await this.#calls.stat(source)).size;
+    const available = size === 0 ? 0 : (await found(this.#calls.stat(source))).size;
     const whole = size > 0 && available === size;
     if (whole) await this.#calls.copyFile(source, target);
     const fd = await (whole
@@ -127,12 +127,12 @@ export class UploadFiles {
    * shorter has lost bytes.
    */
   async #cut(fd: number, size: number): Promise<Stats> {
-    const found = await this.#calls.fstat(fd);
-    if (found.size < size) {
-      throw new StorageError("filesystem", `an upload has ${found.size} bytes and not ${size}`);
+    const stats = await this.#calls.fstat(fd);
+    if (stats.size < size) {
+      throw new UploadLost("filesystem", `an upload has ${stats.size} bytes and not ${size}`);
     }
-    if (found.size > size && found.nlink === 1) await this.#calls.ftruncate(fd, size);
-    return found;
+    if (stats.size > size && stats.nlink === 1) await this.#calls.ftruncate(fd, size);
+    return stats;
   }
 
   async #make(path: string, flags: number): Promise<number> {
@@ -146,6 +146,16 @@ export class UploadFiles {
   async #syncFolder(): Promise<void> {
     const { uploads } = this.#paths;
     await Promise.all([this.#folders.sync(uploads), this.#folders.syncAbove(uploads)]);
+  }
+}
+
+/** A file with bytes that were acknowledged. */
+async function found<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+    throw new UploadLost("filesystem", "an upload's file is gone", { cause: error });
   }
 }
 

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { dirname, resolve } from "node:path";
 import type { Digest } from "../oci/digest.ts";
-import { StorageError, UploadInterrupted } from "./blob-store.ts";
+import { StorageError, UploadInterrupted, UploadLost } from "./blob-store.ts";
 import type {
   AppendOptions,
   AppendResult,
@@ -15,6 +15,7 @@ import type {
   ListedBlob,
   OpenedBlob,
   OpenOptions,
+  SetAside,
   StoredBlob,
   StoredUpload,
   StoreUpkeep,
@@ -63,8 +64,9 @@ class FilesystemStore implements BlobStore {
   constructor(calls: FileCalls, paths: FilesystemPaths, folders: DurableFolders) {
     this.#calls = calls;
     this.#paths = paths;
-    this.upkeep = wrappedUpkeep(new FilesystemUpkeep(calls, paths, folders));
-    this.#placement = new Placement(calls, folders);
+    const placement = new Placement(calls, folders);
+    this.#placement = placement;
+    this.upkeep = wrappedUpkeep(new FilesystemUpkeep({ calls, paths, folders, placement }));
     this.#reader = new FileReader(calls);
     this.#uploads = new UploadFiles(calls, paths, folders);
   }
@@ -121,8 +123,13 @@ class FilesystemStore implements BlobStore {
   ): Promise<ReadableStream<Uint8Array>> {
     const path = this.#paths.upload(upload);
     if (size === 0) return emptyStream();
-    const stream = this.#reader.stream(path, { start: 0, size }, signal);
-    return await wrapped("an upload cannot be read", stream);
+    try {
+      return await this.#reader.stream(path, { start: 0, size }, signal);
+    } catch (error) {
+      const isLost = error instanceof StorageError || errorCode(error) === "ENOENT";
+      if (!isLost) throw asStorageError("an upload cannot be read", error);
+      throw new UploadLost(this.name, "an upload has lost bytes", { cause: error });
+    }
   }
 
   async commit(upload: StoredUpload, digest: Digest, size: number): Promise<BlobKey> {
@@ -206,7 +213,13 @@ function wrappedUpkeep(upkeep: StoreUpkeep): StoreUpkeep {
     readMarker: () => wrapped("the root's marker cannot be read", upkeep.readMarker()),
     writeMarker: (text) => wrapped("the root cannot be marked", upkeep.writeMarker(text)),
     holdsContent: () => wrapped("the root cannot be seen", upkeep.holdsContent()),
-    listSetAside: () => wrappedEach(upkeep.listSetAside()),
+    listSetAside: async function* () {
+      for await (const aside of wrappedEach(upkeep.listSetAside())) {
+        const settle: SetAside["settle"] = (claim, confirm) =>
+          wrapped(`${aside.key} cannot be settled`, aside.settle(claim, confirm));
+        yield { ...aside, settle };
+      }
+    },
   };
 }
 

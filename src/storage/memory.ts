@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import type { UnderlyingByteSource } from "node:stream/web";
 import { algorithmOf, hexOf } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
-import { StorageError, UploadInterrupted } from "./blob-store.ts";
+import { StorageError, UploadInterrupted, UploadLost } from "./blob-store.ts";
 import type {
   AppendOptions,
   AppendResult,
@@ -15,6 +15,7 @@ import type {
   ListedBlob,
   OpenedBlob,
   OpenOptions,
+  SetAside,
   StoredBlob,
   StoredUpload,
   StoreUpkeep,
@@ -53,6 +54,8 @@ class MemoryStore implements BlobStore {
   readonly upkeep: StoreUpkeep;
   readonly #now: () => number;
   readonly #blobs = new Map<BlobKey, Content>();
+  /** What is being removed, by its claim. */
+  readonly #aside = new Map<string, { readonly key: BlobKey; readonly content: Content }>();
   readonly #uploads = new Map<string, MemoryUpload>();
   #takeovers = 0;
 
@@ -86,16 +89,11 @@ class MemoryStore implements BlobStore {
   /** Memory has no URL. */
   async url(): Promise<undefined> {}
 
-  async remove(key: BlobKey, _claim: string, confirm: () => Promise<boolean>): Promise<void> {
-    const aside = this.#blobs.get(key);
+  async remove(key: BlobKey, claim: string, confirm: () => Promise<boolean>): Promise<void> {
+    const content = this.#blobs.get(key);
     this.#blobs.delete(key);
-    let unwanted = false;
-    try {
-      unwanted = await confirm();
-    } finally {
-      const back = !unwanted && !this.#blobs.has(key) && aside !== undefined;
-      if (back) this.#blobs.set(key, aside);
-    }
+    if (content !== undefined) this.#aside.set(claim, { key, content });
+    await this.#decide(claim, confirm);
   }
 
   async *list(after?: BlobKey): AsyncGenerator<ListedBlob> {
@@ -113,7 +111,7 @@ class MemoryStore implements BlobStore {
   ): Promise<string> {
     if (prefix === undefined) return `${id}.0`;
     const content = prefix.size === 0 ? this.#empty() : this.#upload(prefix.from).content;
-    if (content.size < prefix.size) throw this.#failure("an upload has lost bytes");
+    if (content.size < prefix.size) throw this.#lost("an upload has lost bytes");
     this.#takeovers += 1;
     const state = `${id}.${this.#takeovers}`;
     const pieces = cut(content.pieces, 0, prefix.size);
@@ -128,7 +126,7 @@ class MemoryStore implements BlobStore {
   ): Promise<AppendResult> {
     const upload = this.#uploads.get(state) ?? { id, content: this.#empty() };
     if (upload.content.size < offset) {
-      const error = this.#failure(`an upload has ${upload.content.size} bytes and not ${offset}`);
+      const error = this.#lost(`an upload has ${upload.content.size} bytes and not ${offset}`);
       body.cancel(error).catch(() => undefined);
       throw error;
     }
@@ -157,7 +155,7 @@ class MemoryStore implements BlobStore {
     signal?: AbortSignal,
   ): Promise<ReadableStream<Uint8Array>> {
     const content = size === 0 ? this.#empty() : this.#upload(upload).content;
-    if (content.size < size) throw this.#failure("an upload has lost bytes");
+    if (content.size < size) throw this.#lost("an upload has lost bytes");
     return stream(cut(content.pieces, 0, size), signal);
   }
 
@@ -169,7 +167,7 @@ class MemoryStore implements BlobStore {
       throw this.#failure(`an upload has ${uploaded.size} bytes and not ${size}`);
     }
     if (there?.size === size) return key;
-    if (uploaded === undefined) throw this.#failure(`neither an upload nor ${key} has the bytes`);
+    if (uploaded === undefined) throw this.#lost(`neither an upload nor ${key} has the bytes`);
     this.#blobs.set(key, uploaded);
     return key;
   }
@@ -203,19 +201,46 @@ class MemoryStore implements BlobStore {
         marker = text;
       },
       holdsContent: async () => this.#blobs.size > 0,
-      // What is set aside is in the hands of whoever removes it, and ends with him.
-      listSetAside: async function* () {},
+      listSetAside: () => this.#listSetAside(),
     };
+  }
+
+  async *#listSetAside(): AsyncGenerator<SetAside> {
+    for (const [claim, aside] of [...this.#aside].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      const settle: SetAside["settle"] = async (mine, confirm) => {
+        if (!this.#aside.delete(claim)) return;
+        this.#aside.set(mine, aside);
+        await this.#decide(mine, confirm);
+      };
+      yield { key: aside.key, claim, settle };
+    }
+  }
+
+  async #decide(claim: string, confirm: () => Promise<boolean>): Promise<void> {
+    let unwanted = false;
+    try {
+      unwanted = await confirm();
+    } finally {
+      // Somebody may have settled it meanwhile.
+      const aside = this.#aside.get(claim);
+      this.#aside.delete(claim);
+      const isBack = aside !== undefined && !unwanted && !this.#blobs.has(aside.key);
+      if (isBack) this.#blobs.set(aside.key, aside.content);
+    }
   }
 
   #upload({ state }: StoredUpload): MemoryUpload {
     const upload = this.#uploads.get(state);
-    if (upload === undefined) throw this.#failure("an upload is gone");
+    if (upload === undefined) throw this.#lost("an upload is gone");
     return upload;
   }
 
   #empty(): Content {
     return { pieces: [], size: 0, modifiedAt: this.#now() };
+  }
+
+  #lost(message: string): UploadLost {
+    return new UploadLost(this.name, message);
   }
 
   #failure(message: string): StorageError {

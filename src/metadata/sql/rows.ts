@@ -151,6 +151,7 @@ export interface ReferrerPlaces extends Record<string, unknown> {
 export interface UnusedRow {
   blobId: number;
   digest: string;
+  size: number;
   key: string;
 }
 

@@ -36,7 +36,7 @@ function unused(db: Db): PreparedUpkeepReads["unused"] {
   return prepare((place: { after: number; limit: number; now: number }) =>
     db
       .selectFrom("blobs")
-      .select(["blobs.id as blobId", "blobs.digest", "blobs.key"])
+      .select(["blobs.id as blobId", "blobs.digest", "blobs.size", "blobs.key"])
       .where("blobs.id", ">", place.after)
       .where("blobs.state", "in", ["live", "missing"])
       .where("blobs.review_after", "is not", null)
@@ -68,7 +68,7 @@ function claims(db: Db): PreparedUpkeepReads["claims"] {
   return prepare((place: { after: number; limit: number }) =>
     db
       .selectFrom("blobs")
-      .select(["id as blobId", "digest", "key", "claim"])
+      .select(["id as blobId", "digest", "size", "key", "claim"])
       .where("id", ">", place.after)
       .where("claim", "is not", null)
       .orderBy("id")

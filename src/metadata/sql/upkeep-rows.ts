@@ -81,5 +81,6 @@ export class SqlUpkeepReads implements UpkeepReads {
 }
 
 function toUnused(row: UnusedRow): UnusedBlob {
-  return { blobId: row.blobId, digest: row.digest as Digest, key: row.key as BlobKey };
+  const { blobId, digest, key, size } = row;
+  return { blobId, digest: digest as Digest, size, key: key as BlobKey };
 }

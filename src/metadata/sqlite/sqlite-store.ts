@@ -3,7 +3,7 @@
  * commands on a thread of their own, so that waiting for the disk stalls nobody.
  */
 import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import type { MetadataStore } from "../metadata-store.ts";
 import { SqlStore } from "../sql/sql-store.ts";
 import { Connection, inMemory } from "./connection.ts";
@@ -25,7 +25,7 @@ export async function openSqliteStore(options: {
     return new SqlStore(name, { reader, reads, writer });
   }
   // Without a pause up to here: the thread loads its code while the caller goes on with its own.
-  prepareFolder(dirname(path));
+  prepareFolder(dirname(resolve(path)));
   const writer = new ThreadWriter(path);
   const reads = await writer.ready;
   try {
@@ -38,17 +38,32 @@ export async function openSqliteStore(options: {
 }
 
 /**
- * Makes the folder, and its entry durable: a database that a power cut takes away was never opened.
+ * Makes the folder, and the entry of each one that was made: a database that a power cut takes away
+ * was never opened.
  */
 function prepareFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true });
+  const made = mkdirSync(folder, { recursive: true });
   refuseNetworkFilesystem(folder);
-  for (const path of [folder, dirname(folder)]) {
-    const descriptor = openSync(path, "r");
-    try {
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
+  syncFolder(folder);
+  const uppermost = dirname(made ?? folder);
+  for (let path = dirname(folder); path.length >= uppermost.length; path = dirname(path)) {
+    syncFolder(path);
+    if (path === dirname(path)) return;
+  }
+}
+
+/** One may make a folder where one may not read: then the operator's own sync has to do. */
+function syncFolder(folder: string): void {
+  let descriptor: number;
+  try {
+    descriptor = openSync(folder, "r");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EACCES") return;
+    throw error;
+  }
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
   }
 }
