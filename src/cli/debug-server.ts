@@ -6,7 +6,7 @@ import type { Metrics } from "../observe/metrics.ts";
 
 export function serveDebug(
   debug: NonNullable<Config["debug"]>,
-  sinks: { readonly metrics: Metrics; readonly logger: Logger },
+  sinks: { readonly metrics: Pick<Metrics, "render">; readonly logger: Logger },
 ): Promise<RunningServer> {
   const { host, port } = debug.listen;
   return serve({

@@ -32,11 +32,28 @@ const lastWriteMs = 1000;
 /** When nobody reads the log, lines beyond this many bytes are dropped. */
 const waitingBytesMax = 4 * 1024 * 1024;
 
-export function createAccessLog(now: () => number): AccessLog {
+/**
+ * So many bytes at once reach a pipe whole, whoever else writes to it (POSIX' PIPE_BUF). Batches
+ * are of whole lines, and half as much is waited for, so that the next line still fits.
+ */
+const wholeWriteBytes = 4096;
+
+/** A client's text beyond so many bytes is cut off: three of them fit into a line of 4 KiB. */
+const fieldBytesMax = 1200;
+
+export function createAccessLog(
+  now: () => number,
+  options: {
+    /** Other processes write to the same place: lines must stay whole. */
+    readonly isShared: boolean;
+  },
+): AccessLog {
   const out = pino.destination({
     dest: stdout,
     sync: false,
-    minLength: batchBytes,
+    ...(options.isShared
+      ? { minLength: wholeWriteBytes / 2, maxWrite: wholeWriteBytes }
+      : { minLength: batchBytes }),
     periodicFlush: batchMs,
     maxLength: waitingBytesMax,
   });
@@ -65,11 +82,18 @@ function formatEntry(entry: AccessEntry, time: string): string {
   return `${remoteAddress ?? "-"} - - [${time}] "${request}" ${status} ${bytes} ${from}\n`;
 }
 
+/** As long as `\\u0000`. */
+const escapedBytesMax = 6;
+
 const special = /["\\\u0000-\u001f\u007f-\uffff]/;
 
 /** A client's text must not end its field or its line. */
 function escape(text: string): string {
-  return special.test(text) ? JSON.stringify(text).slice(1, -1) : text;
+  const cut = text.length > fieldBytesMax ? text.slice(0, fieldBytesMax) : text;
+  if (!special.test(cut)) return cut;
+  const escaped = JSON.stringify(cut).slice(1, -1);
+  if (Buffer.byteLength(escaped) <= fieldBytesMax) return escaped;
+  return JSON.stringify(cut.slice(0, fieldBytesMax / escapedBytesMax)).slice(1, -1);
 }
 
 const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");

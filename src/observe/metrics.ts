@@ -57,6 +57,11 @@ export class Metrics {
     return { text: await this.#registry.metrics(), contentType: this.#registry.contentType };
   }
 
+  /** For another process that adds up several of these (`worker-metrics.ts`). */
+  async collect(): Promise<readonly object[]> {
+    return await this.#registry.getMetricsAsJSON();
+  }
+
   #bind(key: string, metric: Omit<HttpMetric, "seconds">): Bound {
     const method = knownMethods.has(metric.method) ? metric.method.toLowerCase() : "other";
     const { handler } = metric;

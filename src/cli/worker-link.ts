@@ -1,0 +1,106 @@
+/** A worker's end of the channel to the primary process. */
+import assert from "node:assert/strict";
+import { Socket } from "node:net";
+import type { ConnectionSource } from "../node/serve.ts";
+import type { FromWorker, ToWorker, WorkerReport, WorkerTask } from "./worker-messages.ts";
+
+/** What the servers of a worker need of the primary. */
+export interface WorkerLink {
+  readonly worker: number;
+  readonly source: ConnectionSource;
+  /** Resolves when the primary says so, or is gone. */
+  readonly stopped: Promise<void>;
+  /** The worker can serve; from now on it says how it is when it is asked. */
+  ready(greeting: string, report: () => Promise<WorkerReport>): void;
+}
+
+type Take = (socket: Socket) => void;
+
+export class PrimaryChannel {
+  readonly task: Promise<WorkerTask>;
+  readonly #stop = Promise.withResolvers<void>();
+  /** Came before the server was there to take them. */
+  readonly #early: Socket[] = [];
+  #take: Take | undefined;
+  #report: (() => Promise<WorkerReport>) | undefined;
+  #closedCount = 0;
+
+  constructor() {
+    assert(process.send !== undefined, "a worker is started by `longshore serve`");
+    const task = Promise.withResolvers<WorkerTask>();
+    this.task = task.promise;
+    // The primary decides when to stop: a terminal's ^C and a service manager's SIGTERM reach the
+    // whole group, and a worker that went first would leave connections to nobody.
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => undefined);
+    process.on("message", (message: ToWorker, socket: unknown) => {
+      if (message.kind === "begin") task.resolve(message.task);
+      else if (message.kind === "connection") this.#connected(socket);
+      else if (message.kind === "report") void this.#answer(message.id);
+      else this.#stop.resolve();
+    });
+    process.once("disconnect", () => {
+      task.reject(new Error("the primary process is gone"));
+      this.#stop.resolve();
+    });
+  }
+
+  link({ address, worker }: WorkerTask): WorkerLink {
+    const start = (take: Take): void => {
+      this.#take = take;
+      for (const socket of this.#early.splice(0)) take(socket);
+    };
+    return {
+      worker,
+      source: { address, start },
+      stopped: this.#stop.promise,
+      ready: (greeting, report) => {
+        this.#report = report;
+        this.#send({ kind: "ready", greeting });
+      },
+    };
+  }
+
+  /** Says why this worker cannot start. */
+  async fail(reason: string): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const message: FromWorker = { kind: "failed", message: reason };
+    if (process.connected) process.send?.(message, () => resolve());
+    else resolve();
+    await promise;
+  }
+
+  /** Lets the process end. */
+  close(): void {
+    if (process.connected) process.disconnect?.();
+  }
+
+  #connected(socket: unknown): void {
+    if (!(socket instanceof Socket)) {
+      this.#closed();
+      return;
+    }
+    socket.once("close", () => this.#closed());
+    if (this.#take === undefined) this.#early.push(socket);
+    else this.#take(socket);
+  }
+
+  /** Connections that close together are told together. */
+  #closed(): void {
+    this.#closedCount += 1;
+    if (this.#closedCount > 1) return;
+    setImmediate(() => {
+      this.#send({ kind: "closed", count: this.#closedCount });
+      this.#closedCount = 0;
+    });
+  }
+
+  async #answer(id: number): Promise<void> {
+    const report = await this.#report?.();
+    if (report !== undefined) this.#send({ kind: "report", id, report });
+  }
+
+  #send(message: FromWorker): void {
+    // The primary may have gone in this moment; then there is nobody to tell.
+    if (process.connected) process.send?.(message, () => undefined);
+  }
+}

@@ -1,0 +1,38 @@
+/** What the primary process and its workers tell each other, over Node's channel between them. */
+import type { AddressInfo } from "node:net";
+import type { Config } from "../config/config.ts";
+
+/** What a worker is made of; sent once, first. */
+export interface WorkerTask {
+  readonly config: Config;
+  /** The config file's name, for messages. */
+  readonly file: string | undefined;
+  /** From 1; a worker that takes a dead one's place has its number. */
+  readonly worker: number;
+  /** Where the primary listens. */
+  readonly address: AddressInfo;
+}
+
+/** What one worker knows of itself. */
+export interface WorkerReport {
+  readonly residentBytes: number;
+  readonly connections: number;
+  /** prom-client's JSON form. */
+  readonly metrics: readonly object[];
+}
+
+export type ToWorker =
+  | { readonly kind: "begin"; readonly task: WorkerTask }
+  /** Comes with a socket, unless the client has gone in the meantime. */
+  | { readonly kind: "connection" }
+  | { readonly kind: "report"; readonly id: number }
+  /** End what is in flight, take nothing new. */
+  | { readonly kind: "stop" };
+
+export type FromWorker =
+  | { readonly kind: "ready"; readonly greeting: string }
+  /** It cannot start, and ends. */
+  | { readonly kind: "failed"; readonly message: string }
+  /** So many more of the connections that it was given are closed. */
+  | { readonly kind: "closed"; readonly count: number }
+  | { readonly kind: "report"; readonly id: number; readonly report: WorkerReport };
