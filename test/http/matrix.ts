@@ -1,20 +1,27 @@
-/** Runs a suite on every kind of registry: in process and over sockets, on each store. */
+/**
+ * Runs a suite on every kind of registry: in process and over sockets, on each store.
+ *
+ * By default those are memory and a folder, each with SQLite. LONGSHORE_TEST_STORAGE (filesystem,
+ * memory, ceph, swift, azurite) and LONGSHORE_TEST_METADATA (sqlite, postgres) name one other
+ * place, whose servers are found or started (see ../servers):
+ *
+ *     LONGSHORE_TEST_STORAGE=ceph LONGSHORE_TEST_METADATA=postgres \
+ *       npm run test:integration -- test/http/tags.test.ts
+ */
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { Agent } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { after, before, describe } from "node:test";
 import { createRegistry, type RegistryOptions } from "../../src/index.ts";
+import type { RegistryPlace } from "../integration/support/places.ts";
 import { carryInProcess, carryOverSockets, Client } from "./client.ts";
 
 export type Carrier = "in process" | "over a socket";
-export type Storage = "in memory" | "in a folder";
 
-export interface TestedOptions extends Omit<
-  RegistryOptions,
-  "storage" | "metadataPath" | "report"
-> {}
+export interface TestedOptions extends Omit<RegistryOptions, "storage" | "metadata" | "report"> {}
 
 export interface Started {
   readonly client: Client;
@@ -24,7 +31,6 @@ export interface Started {
 
 export interface Given {
   readonly carrier: Carrier;
-  readonly storage: Storage;
   /** A client of the suite's registry. */
   readonly client: Client;
   /** Where it listens; only over a socket. */
@@ -35,12 +41,59 @@ export interface Given {
   start(options?: TestedOptions): Promise<Started>;
 }
 
-const kinds: readonly (readonly [Carrier, Storage])[] = [
-  ["in process", "in memory"],
-  ["in process", "in a folder"],
-  ["over a socket", "in memory"],
-  ["over a socket", "in a folder"],
+interface Kind {
+  readonly carrier: Carrier;
+  /** In the suite's name. */
+  readonly place: string;
+  /** Whether suites that need not run everywhere run here. */
+  readonly isMain: boolean;
+  /** A place for one registry. */
+  make(): Promise<RegistryPlace>;
+}
+
+const inMemory: Pick<Kind, "make" | "place"> = {
+  place: "in memory",
+  make: () =>
+    Promise.resolve({ storage: "memory", metadata: undefined, remove: () => Promise.resolve() }),
+};
+
+const inFolder: Pick<Kind, "make" | "place"> = {
+  place: "in a folder",
+  make: async () => {
+    const root = await mkdtemp(join(tmpdir(), "longshore-http-"));
+    const remove = (): Promise<void> => rm(root, { recursive: true, force: true });
+    return { storage: { root }, metadata: undefined, remove };
+  },
+};
+
+const defaultKinds: readonly Kind[] = [
+  { ...inMemory, carrier: "in process", isMain: true },
+  { ...inFolder, carrier: "in process", isMain: false },
+  { ...inMemory, carrier: "over a socket", isMain: false },
+  { ...inFolder, carrier: "over a socket", isMain: true },
 ];
+
+const isElsewhere =
+  process.env["LONGSHORE_TEST_STORAGE"] !== undefined ||
+  process.env["LONGSHORE_TEST_METADATA"] !== undefined;
+
+/** Costs the default run nothing. */
+const elsewhere = isElsewhere ? await import("../integration/support/places.ts") : undefined;
+
+if (elsewhere !== undefined) after(() => elsewhere.closePlaces());
+
+/** Asked at each suite: one process may run the suites for one place after another. */
+function kinds(): readonly Kind[] {
+  if (elsewhere === undefined) return defaultKinds;
+  const storage = elsewhere.parseStorage(process.env["LONGSHORE_TEST_STORAGE"]);
+  const metadata = elsewhere.parseMetadata(process.env["LONGSHORE_TEST_METADATA"]);
+  const place = `${storage} and ${metadata}`;
+  const make = (): Promise<RegistryPlace> => elsewhere.makePlace(storage, metadata);
+  return [
+    { carrier: "over a socket", place, isMain: true, make },
+    { carrier: "in process", place, isMain: false, make },
+  ];
+}
 
 export interface SuiteOptions extends TestedOptions {
   /** Only over a socket: what is tested has no meaning in process. */
@@ -55,14 +108,14 @@ export function describeRegistry(
   options: SuiteOptions = {},
 ): void {
   const { crossed = false, sockets = false, ...tested } = options;
+  const here = kinds();
   // The kinds run at once, since some of them mostly wait for the disk.
-  describe(title, { concurrency: kinds.length }, () => {
-    for (const [carrier, storage] of kinds) {
-      const isSocket = carrier === "over a socket";
-      if (sockets && !isSocket) continue;
-      if (!crossed && isSocket !== (storage === "in a folder")) continue;
-      describe(`${carrier}, ${storage}`, { concurrency: 1 }, () => {
-        const given = new Suite(carrier, storage);
+  describe(title, { concurrency: here.length }, () => {
+    for (const kind of here) {
+      if (sockets && kind.carrier !== "over a socket") continue;
+      if (!crossed && !kind.isMain) continue;
+      describe(`${kind.carrier}, ${kind.place}`, { concurrency: 1 }, () => {
+        const given = new Suite(kind);
         before(() => given.open(tested));
         after(() => given.close());
         suite(given);
@@ -78,16 +131,16 @@ export function describeEverywhere(title: string, suite: (given: Given) => void)
 
 class Suite implements Given {
   readonly carrier: Carrier;
-  readonly storage: Storage;
+  readonly #kind: Kind;
   readonly #ends: (() => Promise<void>)[] = [];
   /** Failures behind answers that were given all the same: there must be none. */
   readonly #problems: string[] = [];
   #own: Started | undefined;
   #names = 0;
 
-  constructor(carrier: Carrier, storage: Storage) {
-    this.carrier = carrier;
-    this.storage = storage;
+  constructor(kind: Kind) {
+    this.carrier = kind.carrier;
+    this.#kind = kind;
   }
 
   get client(): Client {
@@ -110,9 +163,12 @@ class Suite implements Given {
   }
 
   async start(options: TestedOptions = {}): Promise<Started> {
+    const { metadata, remove, storage } = await this.#kind.make();
+    this.#ends.push(remove);
     const registry = await createRegistry({
       ...options,
-      storage: this.storage === "in memory" ? "memory" : { root: await this.#folder() },
+      storage,
+      metadata,
       report: (problem, error) => this.#problems.push(`${problem}: ${String(error)}`),
     });
     this.#ends.push(() => registry.close());
@@ -131,11 +187,5 @@ class Suite implements Given {
   async close(): Promise<void> {
     for (const end of this.#ends.toReversed()) await end();
     assert.deepEqual(this.#problems, []);
-  }
-
-  async #folder(): Promise<string> {
-    const folder = await mkdtemp(join(tmpdir(), "longshore-http-"));
-    this.#ends.push(() => rm(folder, { recursive: true, force: true }));
-    return folder;
   }
 }

@@ -126,7 +126,9 @@ async function openParts(
   };
   const nodes: RegistryNode[] = [];
   for (let number = 1; number <= options.nodes; number += 1) {
-    nodes.push(new RegistryNode({ name: `node-${number}`, port: await freePorts(), folder, config }));
+    nodes.push(
+      new RegistryNode({ name: `node-${number}`, port: await freePorts(), folder, config }),
+    );
   }
   const balancer = await startNginx(nodes.map(({ host }) => host));
   ends.push(() => balancer.stop());

@@ -7,7 +7,6 @@ import type { MetadataConfig, StorageConfig } from "../../../src/config/config.t
 import type { AzureServer } from "../../servers/azurite.ts";
 import type { S3Server } from "../../servers/s3.ts";
 import { startAzurite, startCeph, startPostgres, startSwift } from "../../servers/servers.ts";
-import { createContainer } from "./azure-container.ts";
 import { TestBucket } from "./bucket.ts";
 import { createDatabase } from "./database.ts";
 
@@ -18,7 +17,8 @@ export type MetadataKind = (typeof metadataKinds)[number];
 
 export interface RegistryPlace {
   readonly storage: StorageConfig;
-  readonly metadata: MetadataConfig;
+  /** Without it, what belongs to the storage. */
+  readonly metadata: MetadataConfig | undefined;
   remove(): Promise<void>;
 }
 
@@ -27,37 +27,49 @@ interface Part<T> {
   remove(): Promise<void>;
 }
 
-/** Makes places of one kind. Opening it finds or starts the servers. */
-export class RegistryPlaces {
-  readonly #storage: () => Promise<Part<StorageConfig>>;
-  readonly #metadata: () => Promise<Part<MetadataConfig>>;
-  readonly #ends: readonly (() => Promise<void>)[];
+/** Opened once in a process: the servers are found or started, and a bucket is made. */
+const openStorages = new Map<StorageKind, Promise<Opened<StorageConfig>>>();
+const openDatabases = new Map<MetadataKind, Promise<Opened<MetadataConfig>>>();
 
-  private constructor(storage: Opened<StorageConfig>, metadata: Opened<MetadataConfig>) {
-    this.#storage = storage.make;
-    this.#metadata = metadata.make;
-    this.#ends = [storage.close, metadata.close];
-  }
+export async function makePlace(
+  storageKind: StorageKind,
+  metadataKind: MetadataKind,
+): Promise<RegistryPlace> {
+  const [storages, databases] = await Promise.all([
+    openStorages.getOrInsertComputed(storageKind, () => storageOpeners[storageKind]()),
+    openDatabases.getOrInsertComputed(metadataKind, () => databaseOpeners[metadataKind]()),
+  ]);
+  const [storage, metadata] = await Promise.all([storages.make(), databases.make()]);
+  return {
+    storage: storage.config,
+    metadata: metadata.config,
+    remove: async () => {
+      await metadata.remove();
+      await storage.remove();
+    },
+  };
+}
 
-  static async open(storage: StorageKind, metadata: MetadataKind): Promise<RegistryPlaces> {
-    return new RegistryPlaces(await storages[storage](), await databases[metadata]());
+/** To be called when the process needs no more of them. */
+export async function closePlaces(): Promise<void> {
+  for (const opened of [...openStorages.values(), ...openDatabases.values()]) {
+    await (await opened).close();
   }
+  openStorages.clear();
+  openDatabases.clear();
+}
 
-  async make(): Promise<RegistryPlace> {
-    const [storage, metadata] = await Promise.all([this.#storage(), this.#metadata()]);
-    return {
-      storage: storage.config,
-      metadata: metadata.config,
-      remove: async () => {
-        await metadata.remove();
-        await storage.remove();
-      },
-    };
-  }
+export function parseStorage(name: string = "filesystem"): StorageKind {
+  const found = storageKinds.find((kind) => kind === name);
+  if (found === undefined) throw new Error(`No storage is called ${name}: ${storageKinds.join()}`);
+  return found;
+}
 
-  async close(): Promise<void> {
-    for (const end of this.#ends) await end();
-  }
+export function parseMetadata(name: string = "sqlite"): MetadataKind {
+  const found = metadataKinds.find((kind) => kind === name);
+  if (found === undefined)
+    throw new Error(`No database is called ${name}: ${metadataKinds.join()}`);
+  return found;
 }
 
 interface Opened<T> {
@@ -67,7 +79,7 @@ interface Opened<T> {
 
 const nothing = (): Promise<void> => Promise.resolve();
 
-const storages: Readonly<Record<StorageKind, () => Promise<Opened<StorageConfig>>>> = {
+const storageOpeners: Readonly<Record<StorageKind, () => Promise<Opened<StorageConfig>>>> = {
   filesystem: () =>
     Promise.resolve({
       make: async () => {
@@ -86,7 +98,7 @@ const storages: Readonly<Record<StorageKind, () => Promise<Opened<StorageConfig>
   azurite: async () => openAzure(await startAzurite()),
 };
 
-const databases: Readonly<Record<MetadataKind, () => Promise<Opened<MetadataConfig>>>> = {
+const databaseOpeners: Readonly<Record<MetadataKind, () => Promise<Opened<MetadataConfig>>>> = {
   sqlite: () =>
     Promise.resolve({
       make: async () => {
@@ -148,6 +160,8 @@ export function s3Options({
 }
 
 async function openAzure(server: AzureServer): Promise<Opened<StorageConfig>> {
+  // The vendor's package is an optional one.
+  const { createContainer } = await import("./azure-container.ts");
   const container = await createContainer(server);
   return {
     make: () =>

@@ -1,0 +1,34 @@
+/**
+ * The whole HTTP suite (test/http) again, on one kind of storage with each database. Its files are
+ * loaded into this process once for each: so their tests are counted and told as any others.
+ */
+import { globSync } from "node:fs";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { metadataKinds, type StorageKind } from "./support/places.ts";
+
+/** Files whose tests are about one storage, which `npm test` runs them on. */
+const elsewhere: Readonly<Record<string, string>> = {
+  "healing.test.ts": "damages files in a folder",
+};
+
+export async function describeHttp(storage: StorageKind): Promise<void> {
+  const files = globSync(join(import.meta.dirname, "../http/*.test.ts")).toSorted();
+  for (const metadata of metadataKinds) {
+    process.env["LONGSHORE_TEST_STORAGE"] = storage;
+    process.env["LONGSHORE_TEST_METADATA"] = metadata;
+    for (const file of files) {
+      const reason = elsewhere[basename(file)];
+      if (reason !== undefined) {
+        test(`${basename(file)} on ${storage} and ${metadata}`, { skip: reason });
+        continue;
+      }
+      const url = pathToFileURL(file);
+      // Another query is another module: its suites are described again.
+      url.search = `${storage}-${metadata}`;
+      await import(url.href);
+    }
+  }
+}
