@@ -88,6 +88,8 @@ export interface SetAside {
 
 /** What the upkeep of a store needs beside its content. */
 export interface StoreUpkeep {
+  /** Whether `remove` works: not where a removal that comes late could take newer bytes away. */
+  readonly removes: boolean;
   /** The root's marker: which database it belongs to (invariant I4). A small text. */
   readMarker(): Promise<string | undefined>;
   /** Durable before it resolves. */

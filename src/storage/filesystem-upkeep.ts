@@ -12,6 +12,7 @@ import type { FilesystemPaths } from "./filesystem-paths.ts";
 import type { Placement } from "./filesystem-place.ts";
 
 export class FilesystemUpkeep implements StoreUpkeep {
+  readonly removes = true;
   readonly #calls: FileCalls;
   readonly #paths: FilesystemPaths;
   readonly #folders: DurableFolders;

@@ -210,6 +210,7 @@ async function* wrappedEach<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
 
 function wrappedUpkeep(upkeep: StoreUpkeep): StoreUpkeep {
   return {
+    removes: upkeep.removes,
     readMarker: () => wrapped("the root's marker cannot be read", upkeep.readMarker()),
     writeMarker: (text) => wrapped("the root cannot be marked", upkeep.writeMarker(text)),
     holdsContent: () => wrapped("the root cannot be seen", upkeep.holdsContent()),

@@ -196,6 +196,7 @@ class MemoryStore implements BlobStore {
   #makeUpkeep(): StoreUpkeep {
     let marker: string | undefined;
     return {
+      removes: true,
       readMarker: async () => marker,
       writeMarker: async (text) => {
         marker = text;

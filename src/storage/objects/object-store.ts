@@ -77,7 +77,7 @@ class ObjectStore implements BlobStore {
     };
     this.#border = new Border(bucket.name);
     this.#uploads = new ObjectUploads(this.#ctx);
-    this.upkeep = new ObjectUpkeep(this.#ctx, this.#border);
+    this.upkeep = new ObjectUpkeep(this.#ctx, this.#border, this.keys);
   }
 
   async open(key: BlobKey, options: OpenOptions = {}): Promise<OpenedBlob | undefined> {

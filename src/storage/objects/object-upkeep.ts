@@ -1,14 +1,16 @@
 /** What the upkeep of a root in an object store needs. */
-import type { SetAside, StoreUpkeep } from "../blob-store.ts";
+import type { BlobStore, SetAside, StoreUpkeep } from "../blob-store.ts";
 import type { ObjectContext } from "./object-context.ts";
 import type { Border } from "./object-errors.ts";
 import { readObject } from "./object-read.ts";
 
 export class ObjectUpkeep implements StoreUpkeep {
+  readonly removes: boolean;
   readonly #ctx: ObjectContext;
   readonly #border: Border;
 
-  constructor(ctx: ObjectContext, border: Border) {
+  constructor(ctx: ObjectContext, border: Border, keys: BlobStore["keys"]) {
+    this.removes = keys === "commit";
     this.#ctx = ctx;
     this.#border = border;
   }
