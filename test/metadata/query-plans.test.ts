@@ -23,7 +23,7 @@ interface Read {
 function schema(): DatabaseSync {
   const database = new DatabaseSync(":memory:");
   for (const { statements } of migrations) {
-    for (const statement of statements(dialect.types)) database.exec(statement);
+    for (const statement of statements(dialect)) database.exec(statement);
   }
   return database;
 }

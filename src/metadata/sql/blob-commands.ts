@@ -5,8 +5,9 @@ import type { RepositoryName } from "../../oci/names.ts";
 import type { BlobKey } from "../../storage/blob-store.ts";
 import type { CommandInput, CommandResult } from "../commands.ts";
 import { ensureRepository, findRepository, recordChange, type CommandContext } from "./context.ts";
+import type { RowLock } from "./locks.ts";
 import { blobKind } from "./manifest-edges.ts";
-import { all, first, only, run, type Plan } from "./plan.ts";
+import { all, first, only, send, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 import type { Database } from "./schema.ts";
 
@@ -18,23 +19,41 @@ const blobMediaType = "application/octet-stream";
 /** How many manifests an answer names that refuse a deletion: enough to act on, bounded. */
 const namedReferrersMax = 100;
 
-const blobByDigest = statement((db, place: { digest: string }) =>
-  db.selectFrom("blobs").selectAll().where("digest", "=", place.digest),
-);
+function blobByDigest(lock: RowLock) {
+  return statement((db, place: { digest: string }, { hold }) =>
+    hold(db.selectFrom("blobs").selectAll().where("digest", "=", place.digest), "blobs", lock),
+  );
+}
 
-const blobByAlias = statement((db, place: { digest: string }) =>
-  db
-    .selectFrom("blob_aliases")
-    .innerJoin("blobs", "blobs.id", "blob_aliases.blob")
-    .selectAll("blobs")
-    .where("blob_aliases.digest", "=", place.digest),
-);
+function blobByAlias(lock: RowLock) {
+  return statement((db, place: { digest: string }, { hold }) =>
+    hold(
+      db
+        .selectFrom("blob_aliases")
+        .innerJoin("blobs", "blobs.id", "blob_aliases.blob")
+        .selectAll("blobs")
+        .where("blob_aliases.digest", "=", place.digest),
+      "blobs",
+      lock,
+    ),
+  );
+}
 
-/** The blob row of a digest, whatever its algorithm. */
-export function* findBlobRow(ctx: CommandContext, digest: Digest): Plan<BlobRow | undefined> {
-  const canonical = yield* first(blobByDigest(ctx, { digest }));
+const blobs = {
+  share: { byDigest: blobByDigest("share"), byAlias: blobByAlias("share") },
+  update: { byDigest: blobByDigest("update"), byAlias: blobByAlias("update") },
+};
+
+/** The blob row of a digest, whatever its algorithm; it stays as it is until the command ends. */
+export function* holdBlobRow(
+  ctx: CommandContext,
+  digest: Digest,
+  lock: "share" | "update",
+): Plan<BlobRow | undefined> {
+  const { byAlias, byDigest } = blobs[lock];
+  const canonical = yield* first(byDigest(ctx, { digest }));
   if (canonical !== undefined || digest.startsWith("sha256:")) return canonical;
-  return yield* first(blobByAlias(ctx, { digest }));
+  return yield* first(byAlias(ctx, { digest }));
 }
 
 interface LinkPlaces extends Record<string, unknown> {
@@ -84,9 +103,9 @@ function* linkBlob(
 ): Plan<void> {
   const { db, now } = ctx;
   const { blob, repository } = link;
-  yield* run(insertLink(ctx, { repository, blob, now, reviewAfter: now + link.graceMs }));
+  yield* send(insertLink(ctx, { repository, blob, now, reviewAfter: now + link.graceMs }));
   for (const edge of yield* all(manifestsWaitingFor(ctx, { repository, blob }))) {
-    yield* run(
+    yield* send(
       db
         .insertInto("manifest_blobs")
         .values({ manifest: edge.manifest, blob, kind: blobKind(edge.kind) })
@@ -94,7 +113,7 @@ function* linkBlob(
     );
     // Where a manifest is expected one may still come, in the blob's place.
     if (edge.kind === "manifest") continue;
-    yield* run(
+    yield* send(
       db
         .deleteFrom("manifest_missing")
         .where("repository", "=", repository)
@@ -125,27 +144,40 @@ const insertBlob = statement((db, place: BlobPlaces) =>
       verified_at: place.now,
       review_after: null,
     })
+    // Whichever index it is: a commit of the same content conflicts with both of them.
+    .onConflict((conflict) => conflict.doNothing())
     .returning("id"),
+);
+
+const reviveBlob = statement((db, place: BlobPlaces & { id: number }) =>
+  db
+    .updateTable("blobs")
+    .set({
+      key: place.key,
+      size: place.size,
+      state: "live",
+      claim: null,
+      verified_at: place.now,
+      review_after: null,
+    })
+    .where("id", "=", place.id),
 );
 
 /** The live row for committed bytes: a new one, or the one there is, revived where need be. */
 function* upsertBlob(
   ctx: CommandContext,
-  found: BlobRow | undefined,
+  held: BlobRow | undefined,
   { digest, key, size }: CommandInput<"commitUpload">,
 ): Plan<number> {
-  const { db, now } = ctx;
+  let found = held;
   if (found === undefined) {
-    return (yield* only(insertBlob(ctx, { digest, key, size, now }))).id;
+    const inserted = yield* first(insertBlob(ctx, { digest, key, size, now: ctx.now }));
+    if (inserted !== undefined) return inserted.id;
+    // Another repository's commit, or the sweeper, was quicker: it has ended by now.
+    found = yield* holdBlobRow(ctx, digest, "update");
+    if (found === undefined) throw new Error(`the key ${key} is that of other content`);
   }
-  const revive = found.state === "live" ? {} : { state: "live" as const, claim: null };
-  const verified_at = laterThan(found, ctx);
-  yield* run(
-    db
-      .updateTable("blobs")
-      .set({ ...revive, key, size, verified_at, review_after: null })
-      .where("id", "=", found.id),
-  );
+  yield* send(reviveBlob(ctx, { id: found.id, digest, key, size, now: laterThan(found, ctx) }));
   return found.id;
 }
 
@@ -161,26 +193,28 @@ const repositoryById = statement((db, place: { id: number }) =>
   db.selectFrom("repositories").select(["id", "name"]).where("id", "=", place.id),
 );
 
+const setAlias = statement((db, place: { digest: string; blob: number }) =>
+  db
+    .insertInto("blob_aliases")
+    .values({ digest: place.digest, blob: place.blob })
+    .onConflict((conflict) => conflict.column("digest").doUpdateSet({ blob: place.blob })),
+);
+
 export function* commitUpload(
   ctx: CommandContext,
   input: CommandInput<"commitUpload">,
 ): Plan<CommandResult<"commitUpload">> {
-  const { db } = ctx;
-  const found = yield* findBlobRow(ctx, input.digest);
+  // Held, so that what is decided by its state, `reuse` above all, is still true at the end: no
+  // collector claims it in between. A row that is not there yet cannot be held: see `upsertBlob`.
+  const found = yield* holdBlobRow(ctx, input.digest, "update");
   const isThere = found?.state === "live" && found.key === input.key;
   if (input.reuse && !isThere) return { outcome: "moved" };
+  // Whoever took the lease meanwhile has raised the epoch, and then this finds nothing.
   const upload = yield* first(endUpload(ctx, { id: input.id, epoch: input.epoch }));
   if (upload === undefined) return { outcome: "lost" };
   const repository = yield* only(repositoryById(ctx, { id: upload.repository }));
   const blob = yield* upsertBlob(ctx, found, input);
-  for (const alias of input.aliases) {
-    yield* run(
-      db
-        .insertInto("blob_aliases")
-        .values({ digest: alias, blob })
-        .onConflict((conflict) => conflict.column("digest").doUpdateSet({ blob })),
-    );
-  }
+  for (const digest of input.aliases) yield* send(setAlias(ctx, { digest, blob }));
   yield* linkBlob(ctx, {
     repository: repository.id,
     blob,
@@ -217,7 +251,9 @@ export function* mountBlob(
   ctx: CommandContext,
   input: CommandInput<"mountBlob">,
 ): Plan<CommandResult<"mountBlob">> {
-  const blob = yield* findBlobRow(ctx, input.digest);
+  // Held: it stays live until the new link can be seen. The link by which it is known here may go
+  // at any moment, and it does not matter: that is as if it went just afterwards.
+  const blob = yield* holdBlobRow(ctx, input.digest, "share");
   if (blob?.state !== "live") return { outcome: "unknown" };
   if (!(yield* linkedSource(ctx, blob, input.from))) return { outcome: "unknown" };
   const repository = yield* ensureRepository(ctx, input.repository);
@@ -266,7 +302,9 @@ export function* deleteBlob(
 ): Plan<CommandResult<"deleteBlob">> {
   const { db, now } = ctx;
   const repository = yield* findRepository(ctx, input.repository);
-  const blob = yield* findBlobRow(ctx, input.digest);
+  // Held, so that no other repository links it, or lets go of it, while it is looked whether this
+  // was its last link.
+  const blob = yield* holdBlobRow(ctx, input.digest, "update");
   if (repository === undefined || blob === undefined) return { outcome: "unknown" };
   const link = db
     .selectFrom("repository_blobs")
@@ -283,7 +321,7 @@ export function* deleteBlob(
     }
   }
   for (const user of yield* all(users)) {
-    yield* run(
+    yield* send(
       db
         .insertInto("manifest_missing")
         .values({
@@ -294,17 +332,17 @@ export function* deleteBlob(
         })
         .onConflict((conflict) => conflict.doNothing()),
     );
-    yield* run(
+    yield* send(
       db.deleteFrom("manifest_blobs").where("manifest", "=", user.id).where("blob", "=", blob.id),
     );
   }
-  yield* run(
+  yield* send(
     db
       .deleteFrom("repository_blobs")
       .where("repository", "=", repository.id)
       .where("blob", "=", blob.id),
   );
-  yield* run(
+  yield* send(
     db
       .updateTable("blobs")
       .set({ review_after: now + input.graceMs })

@@ -1,11 +1,13 @@
 /** Commands on whether a blob's bytes are there, and on taking them away (invariants I1, I4). */
 import type { BlobKey } from "../../storage/blob-store.ts";
 import type { CommandInput, CommandResult } from "../commands.ts";
-import { findBlobRow, laterThan } from "./blob-commands.ts";
+import { holdBlobRow, laterThan } from "./blob-commands.ts";
 import type { CommandContext } from "./context.ts";
 import { holdsLease } from "./job-commands.ts";
-import { first, run, type Plan } from "./plan.ts";
+import { first, run, send, type Plan } from "./plan.ts";
+import { statement } from "./prepared.ts";
 
+/** One statement on one row: it waits for who holds the row, and then looks at it again. */
 export function* markBlobMissing(
   ctx: CommandContext,
   input: CommandInput<"markBlobMissing">,
@@ -25,9 +27,9 @@ export function* confirmBlob(
   ctx: CommandContext,
   input: CommandInput<"confirmBlob">,
 ): Plan<CommandResult<"confirmBlob">> {
-  const blob = yield* findBlobRow(ctx, input.digest);
+  const blob = yield* holdBlobRow(ctx, input.digest, "update");
   if (blob === undefined) return { outcome: "unknown" };
-  yield* run(
+  yield* send(
     ctx.db
       .updateTable("blobs")
       .set({ state: "live", claim: null, key: input.key, verified_at: laterThan(blob, ctx) })
@@ -41,7 +43,8 @@ export function* claimBlob(
   input: CommandInput<"claimBlob">,
 ): Plan<CommandResult<"claimBlob">> {
   if (!(yield* holdsLease(ctx, input.lease))) return { outcome: "lease-lost" };
-  const blob = yield* findBlobRow(ctx, input.digest);
+  // Held first, then asked by a new statement: who linked it, and was waited for, is seen.
+  const blob = yield* holdBlobRow(ctx, input.digest, "update");
   if (blob === undefined) return { outcome: "unknown" };
   const claimed = yield* first(
     ctx.db
@@ -65,12 +68,38 @@ export function* claimBlob(
   return { outcome: "claimed", key: claimed.key as BlobKey };
 }
 
+const deleteUnlessManifest = statement((db, place: { claim: string }) =>
+  db
+    .deleteFrom("blobs")
+    .where("claim", "=", place.claim)
+    .where("state", "=", "deleting")
+    .where(({ not, exists, selectFrom }) =>
+      not(
+        exists(
+          selectFrom("manifests")
+            .select("manifests.id")
+            .whereRef("manifests.digest", "=", "blobs.digest"),
+        ),
+      ),
+    ),
+);
+
+const dropClaim = statement((db, place: { claim: string }) =>
+  db
+    .updateTable("blobs")
+    .set({ state: "live", claim: null })
+    .where("claim", "=", place.claim)
+    .where("state", "=", "deleting"),
+);
+
 export function* deleteClaimedBlob(
   ctx: CommandContext,
   input: CommandInput<"deleteClaimedBlob">,
 ): Plan<CommandResult<"deleteClaimedBlob">> {
-  const changed = yield* run(
-    ctx.db.deleteFrom("blobs").where("claim", "=", input.claim).where("state", "=", "deleting"),
-  );
-  return { outcome: changed === 1 ? "deleted" : "lost" };
+  const { claim } = input;
+  // Where a manifest of that digest has come since the claim, the mirror's bytes were set aside.
+  const deleted = yield* run(deleteUnlessManifest(ctx, { claim }));
+  if (deleted === 1) return { outcome: "deleted" };
+  yield* send(dropClaim(ctx, { claim }));
+  return { outcome: "lost" };
 }

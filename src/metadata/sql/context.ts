@@ -3,7 +3,7 @@ import type { Insertable, Kysely } from "kysely";
 import type { RepositoryName } from "../../oci/names.ts";
 import type { Origin, ReferenceRecord, ChangeKind } from "../records.ts";
 import type { SqlDialect } from "./dialect.ts";
-import { first, only, run, type Plan } from "./plan.ts";
+import { first, only, send, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 import type { Database, RepositoryState } from "./schema.ts";
 
@@ -23,6 +23,14 @@ const repositoryByName = statement((db, place: { name: string }) =>
   db.selectFrom("repositories").select(["id", "state"]).where("name", "=", place.name),
 );
 
+const insertRepository = statement((db, place: { name: string; now: number }) =>
+  db
+    .insertInto("repositories")
+    .values({ name: place.name, state: "draft", created_at: place.now })
+    .onConflict((conflict) => conflict.column("name").doNothing())
+    .returning(["id", "state"]),
+);
+
 export function findRepository(
   ctx: CommandContext,
   name: RepositoryName,
@@ -34,11 +42,10 @@ export function findRepository(
 export function* ensureRepository(ctx: CommandContext, name: RepositoryName): Plan<RepositoryRow> {
   const found = yield* findRepository(ctx, name);
   if (found !== undefined) return found;
-  const insert = ctx.db
-    .insertInto("repositories")
-    .values({ name, state: "draft", created_at: ctx.now })
-    .returning(["id", "state"]);
-  return yield* only(insert);
+  const made = yield* first(insertRepository(ctx, { name, now: ctx.now }));
+  if (made !== undefined) return made;
+  // Another command has made it meanwhile, and was waited for: a new statement sees it.
+  return yield* only(repositoryByName(ctx, { name }));
 }
 
 export interface Change {
@@ -59,7 +66,7 @@ const changeVersion = 1;
 
 type ChangeRow = Insertable<Database["changes"]>;
 
-const insertChange = statement((db, place: Required<Omit<ChangeRow, "seq">>) =>
+const insertChange = statement((db, place: Required<Omit<ChangeRow, "seq" | "position">>) =>
   db.insertInto("changes").values({
     at: place.at,
     kind: place.kind,
@@ -82,7 +89,7 @@ const insertChange = statement((db, place: Required<Omit<ChangeRow, "seq">>) =>
 /** Appends to the change log. A command does this last, in its own transaction (invariant I7). */
 export function* recordChange(ctx: CommandContext, origin: Origin, change: Change): Plan<void> {
   const { references } = change;
-  yield* run(
+  yield* send(
     insertChange(ctx, {
       at: ctx.now,
       kind: change.kind,

@@ -1,5 +1,6 @@
 /** What differs between the databases that speak our SQL. Everything else is written once. */
-import type { Kysely } from "kysely";
+import type { Kysely, SelectQueryBuilder } from "kysely";
+import type { CommandLock, RowLock } from "./locks.ts";
 import type { Query } from "./plan.ts";
 import type { Database } from "./schema.ts";
 
@@ -10,6 +11,18 @@ export interface SqlDialect {
   readonly prepared: Map<unknown, unknown>;
   /** Reads the database's own clock, ms UTC: nodes' clocks differ. */
   readonly clock: Query<{ readonly now: number }>;
+  /** A command's first query: waits for the command's lock, then reads the clock. */
+  begin(lock: CommandLock | undefined): Query<{ readonly now: number }>;
+  /** Makes a command's select hold the rows that it gives, of one table, until the command ends. */
+  hold<T extends keyof Database, O>(
+    query: SelectQueryBuilder<Database, T, O>,
+    table: T & string,
+    lock: RowLock,
+  ): SelectQueryBuilder<Database, T, O>;
+  /** By what a reader follows the change log: see invariant I7. */
+  readonly logPosition: "seq" | "position";
+  /** Whether a join may look at the tables before it; without, an ordered page would be sorted. */
+  readonly lateralJoins: boolean;
   /** Column types for migrations. Text compares byte-wise. */
   readonly types: {
     readonly id: string;

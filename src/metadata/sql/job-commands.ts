@@ -4,7 +4,7 @@
  */
 import { sql } from "kysely";
 import type { CommandInput, CommandResult, LeaseProof } from "../commands.ts";
-import { findBlobRow } from "./blob-commands.ts";
+import { holdBlobRow } from "./blob-commands.ts";
 import type { CommandContext } from "./context.ts";
 import { first, only, run, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
@@ -36,8 +36,12 @@ const takeLease = statement(
       .returning("epoch"),
 );
 
-const leaseByName = statement((db, place: { name: string }) =>
-  db.selectFrom("leases").select(["holder", "epoch", "until_at"]).where("name", "=", place.name),
+const leaseByName = statement((db, place: { name: string }, { hold }) =>
+  hold(
+    db.selectFrom("leases").select(["holder", "epoch", "until_at"]).where("name", "=", place.name),
+    "leases",
+    "share",
+  ),
 );
 
 export function* acquireLease(
@@ -68,8 +72,8 @@ export function* releaseLease(
 }
 
 /**
- * Whether the job still holds its lease: nobody has taken it since. That its time is over is no
- * loss as long as nobody else works.
+ * Whether the job still holds its lease: nobody has taken it since, and nobody will until the
+ * command has ended. That its time is over is no loss as long as nobody else works.
  */
 export function* holdsLease(ctx: CommandContext, lease: LeaseProof | undefined): Plan<boolean> {
   if (lease === undefined) return true;
@@ -84,7 +88,7 @@ export function* claimOrphan(
   const { db, now } = ctx;
   const { claim, digest, key, lease, size } = input;
   if (!(yield* holdsLease(ctx, lease))) return { outcome: "lease-lost" };
-  if ((yield* findBlobRow(ctx, digest)) !== undefined) return { outcome: "known" };
+  if ((yield* holdBlobRow(ctx, digest, "share")) !== undefined) return { outcome: "known" };
   const manifest = db.selectFrom("manifests").select("id").where("digest", "=", digest).limit(1);
   if ((yield* first(manifest)) !== undefined) return { outcome: "known" };
   // A commit of the same content may come between, and then its row stays.

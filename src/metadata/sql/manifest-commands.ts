@@ -14,7 +14,7 @@ import {
   type RepositoryRow,
 } from "./context.ts";
 import { writeEdges, resolveMissingManifest, resolveReferences } from "./manifest-edges.ts";
-import { all, first, only, run, type Plan } from "./plan.ts";
+import { all, first, only, send, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 import type { Database } from "./schema.ts";
 import { moveTag, removeTag } from "./tag-history.ts";
@@ -62,7 +62,7 @@ function* upsertManifest(
 ): Plan<number> {
   const { bytes, digest, manifest } = input;
   const { annotations } = manifest;
-  yield* run(insertPayload(ctx, { digest, bytes }));
+  yield* send(insertPayload(ctx, { digest, bytes }));
   const row = yield* only(
     insertManifest(ctx, {
       repository: repository.id,
@@ -95,7 +95,7 @@ export function* putManifest(
   }
   const repository = found ?? (yield* ensureRepository(ctx, input.repository));
   if (repository.state === "draft") {
-    yield* run(
+    yield* send(
       db.updateTable("repositories").set({ state: "live" }).where("id", "=", repository.id),
     );
   }
@@ -154,7 +154,7 @@ function* orphanParents(
     db.selectFrom("manifest_children").select("manifest").where("child", "=", manifest.id),
   );
   for (const parent of parents) {
-    yield* run(
+    yield* send(
       db
         .insertInto("manifest_missing")
         .values({
@@ -166,7 +166,7 @@ function* orphanParents(
         .onConflict((conflict) => conflict.doNothing()),
     );
   }
-  yield* run(db.deleteFrom("manifest_children").where("child", "=", manifest.id));
+  yield* send(db.deleteFrom("manifest_children").where("child", "=", manifest.id));
 }
 
 /** What only this manifest used becomes subject to review after the grace. */
@@ -178,7 +178,7 @@ function* releaseReferences(
 ): Plan<void> {
   const { db, now } = ctx;
   const reviewAfter = now + graceMs;
-  yield* run(
+  yield* send(
     db
       .updateTable("repository_blobs")
       .set({ review_after: reviewAfter })
@@ -187,7 +187,7 @@ function* releaseReferences(
         from.selectFrom("manifest_blobs").select("blob").where("manifest", "=", manifest),
       ),
   );
-  yield* run(
+  yield* send(
     db
       .updateTable("manifests")
       .set({ review_after: reviewAfter })
@@ -209,8 +209,10 @@ function* eraseManifest(
   );
   for (const { name } of tags) yield* removeTag(ctx, repository, name);
   yield* releaseReferences(ctx, repository, manifest.id, graceMs);
-  yield* run(db.deleteFrom("manifests").where("id", "=", manifest.id));
-  yield* run(
+  yield* send(db.deleteFrom("manifests").where("id", "=", manifest.id));
+  // Whoever stores the same bytes for another repository holds the digest's lock, as this does: the
+  // rows of all who had it before are seen here, and nobody relies on the bytes unseen.
+  yield* send(
     db
       .deleteFrom("payloads")
       .where("digest", "=", manifest.digest)
@@ -268,7 +270,7 @@ export function* deleteTag(
   );
   if (tagged === undefined) return { outcome: "unknown" };
   yield* removeTag(ctx, repository.id, input.tag);
-  yield* run(
+  yield* send(
     ctx.db
       .updateTable("manifests")
       .set({ review_after: ctx.now + input.graceMs })

@@ -1,10 +1,15 @@
-import type { Digest } from "../../oci/digest.ts";
 /**
  * The edges from a manifest to the blobs and manifests it refers to, and to what is not here (yet).
+ *
+ * Nothing here is held row by row: whoever reads or writes a repository's edges has the repository's
+ * lock. A blob that the repository links cannot be claimed, and only its own commands take the link
+ * away; a manifest of the repository likewise.
  */
+import type { Digest } from "../../oci/digest.ts";
 import type { Reference } from "../../oci/manifest.ts";
 import type { CommandContext } from "./context.ts";
-import { all, run, type Plan } from "./plan.ts";
+import { all, send, type Plan } from "./plan.ts";
+import { statement } from "./prepared.ts";
 
 type BlobKind = "config" | "layer";
 
@@ -127,7 +132,7 @@ export function* writeEdges(
   const { db } = ctx;
   const { manifest, repository, resolved } = edges;
   for (const batch of batches(resolved.blobs)) {
-    yield* run(
+    yield* send(
       db
         .insertInto("manifest_blobs")
         .values(batch.map(({ blob, kind }) => ({ manifest, blob, kind })))
@@ -135,7 +140,7 @@ export function* writeEdges(
     );
   }
   for (const batch of batches(resolved.children)) {
-    yield* run(
+    yield* send(
       db
         .insertInto("manifest_children")
         .values(batch.map((child) => ({ manifest, child })))
@@ -143,7 +148,7 @@ export function* writeEdges(
     );
   }
   for (const batch of batches([...resolved.missing, ...resolved.blobChildren])) {
-    yield* run(
+    yield* send(
       db
         .insertInto("manifest_missing")
         .values(batch.map(({ digest, kind }) => ({ repository, digest, manifest, kind })))
@@ -161,6 +166,15 @@ function* batches<T>(items: readonly T[]): Generator<readonly T[]> {
   }
 }
 
+const indexesWaitingFor = statement((db, place: { repository: number; digest: string }) =>
+  db
+    .selectFrom("manifest_missing")
+    .select("manifest")
+    .where("repository", "=", place.repository)
+    .where("digest", "=", place.digest)
+    .where("kind", "=", "manifest"),
+);
+
 /** Gives a manifest that has just arrived to the indexes which were pushed before it. */
 export function* resolveMissingManifest(
   ctx: CommandContext,
@@ -169,24 +183,17 @@ export function* resolveMissingManifest(
   digest: Digest,
 ): Plan<void> {
   const { db } = ctx;
-  const waiting = yield* all(
-    db
-      .selectFrom("manifest_missing")
-      .select("manifest")
-      .where("repository", "=", repository)
-      .where("digest", "=", digest)
-      .where("kind", "=", "manifest"),
-  );
+  const waiting = yield* all(indexesWaitingFor(ctx, { repository, digest }));
   if (waiting.length === 0) return;
   for (const parent of waiting) {
-    yield* run(
+    yield* send(
       db
         .insertInto("manifest_children")
         .values({ manifest: parent.manifest, child: manifest })
         .onConflict((conflict) => conflict.doNothing()),
     );
   }
-  yield* run(
+  yield* send(
     db
       .deleteFrom("manifest_missing")
       .where("repository", "=", repository)

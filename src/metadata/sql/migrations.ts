@@ -1,21 +1,65 @@
 /**
- * Each index is a page more that a push writes and syncs, so there are those which today's reads
- * need; the collector brings its own.
- *
  * Migrations: forward only, each in one transaction, recorded in `migrations`. Never edit one that
  * was released; append.
+ *
+ * Nodes are brought up to date one by one, so each migration has to leave the database fit for the
+ * code of the version before it: new columns may be null or have a default, nothing is renamed or
+ * taken away that the older code still names. What is to go, goes a version later. `compatibleFrom`
+ * says so; a node that finds a newer database goes on if the database says that it may.
+ *
+ * Each index is a page more that a push writes and syncs, so there are those which today's reads
+ * need; the collector brings its own.
  */
 import type { SqlDialect } from "./dialect.ts";
 
-interface Migration {
+export interface Migration {
   readonly version: number;
-  readonly statements: (types: SqlDialect["types"]) => readonly string[];
+  /** The oldest version of the code that can go on with the database afterwards. */
+  readonly compatibleFrom: number;
+  readonly statements: (dialect: SqlDialect) => readonly string[];
 }
 
 export const migrations: readonly Migration[] = [
-  { version: 1, statements: firstSchema },
-  { version: 2, statements: upkeepSchema },
+  { version: 1, compatibleFrom: 1, statements: ({ types }) => firstSchema(types) },
+  { version: 2, compatibleFrom: 1, statements: upkeepSchema },
+  { version: 3, compatibleFrom: 1, statements: logOrder },
 ];
+
+export interface AppliedMigration {
+  readonly version: number;
+  readonly compatible_from: number | null;
+}
+
+/** What is to be applied yet. Throws where the database is too new for this code. */
+export function pendingMigrations(
+  applied: readonly AppliedMigration[],
+  known: readonly Migration[] = migrations,
+): readonly Migration[] {
+  const newest = Math.max(0, ...applied.map(({ version }) => version));
+  const current = Math.max(...known.map(({ version }) => version));
+  const newer = applied.filter(({ version }) => version > current);
+  const needed = Math.max(0, ...newer.map((each) => each.compatible_from ?? each.version));
+  if (needed > current) {
+    throw new Error(
+      `the database is of version ${newest}, made by a newer Longshore; this one knows ${current}`,
+    );
+  }
+  return known.filter(({ version }) => version > newest);
+}
+
+/**
+ * Where `seq` is not the order in which changes become visible, each gets a position when it is
+ * first read. The sequence outlives the rows: no position comes twice.
+ */
+function logOrder({ logPosition, types }: SqlDialect): readonly string[] {
+  if (logPosition === "seq") return [];
+  return [
+    `alter table changes add column position ${types.integer}`,
+    `create unique index changes_position on changes (position) where position is not null`,
+    `create index changes_unnumbered on changes (seq) where position is null`,
+    `create sequence changes_positions`,
+  ];
+}
 
 function upkeepSchema(): readonly string[] {
   return [

@@ -10,6 +10,10 @@ import type { Compilable } from "kysely";
 export interface CompiledSql {
   readonly sql: string;
   readonly parameters: readonly unknown[];
+  /** It is run again and again: worth keeping ready in the database. */
+  readonly kept?: boolean;
+  /** Nobody waits for its rows: the plan goes on, and fails later if this does. */
+  readonly unawaited?: boolean;
 }
 
 /** A query that was compiled before (`prepared.ts`). */
@@ -47,6 +51,15 @@ export function* only<T>(query: Query<T>): Plan<T> {
   const row = yield* first(query);
   if (row === undefined) throw new Error("a query that must give a row gave none");
   return row;
+}
+
+/**
+ * Runs a statement for its effect, of which the plan need not know how many rows it has: a database
+ * on another machine is sent the next one at once.
+ */
+export function* send(query: Query<unknown>): Plan<void> {
+  const { kept = false, parameters, sql } = query.compile() as CompiledSql;
+  yield { sql, parameters, kept, unawaited: true };
 }
 
 /** Runs a statement for its effect; returns how many rows it changed. */

@@ -59,16 +59,16 @@ export function prepare<P extends Record<string, unknown>, T>(
  *     const row = yield* first(byName(ctx, { name }));
  */
 export function statement<P extends Record<string, unknown>, T>(
-  build: (db: Kysely<Database>, place: P) => Query<T>,
+  build: (db: Kysely<Database>, place: P, dialect: SqlDialect) => Query<T>,
 ): (ctx: { readonly dialect: SqlDialect }, values: P) => CompiledOnce<T> {
   return ({ dialect }, values) => {
     let query = dialect.prepared.get(build) as PreparedQuery<P, T> | undefined;
     if (query === undefined) {
-      query = prepare<P, T>((place) => build(dialect.builder, place));
+      query = prepare<P, T>((place) => build(dialect.builder, place, dialect));
       dialect.prepared.set(build, query);
     }
     const { sql } = query;
     const parameters = bind(query, values);
-    return { compile: () => ({ sql, parameters }) };
+    return { compile: () => ({ sql, parameters, kept: true }) };
   };
 }

@@ -1,5 +1,5 @@
 /** Reads: single statements, compiled once. */
-import { sql, type Kysely } from "kysely";
+import { sql, type ExpressionBuilder, type Kysely } from "kysely";
 import type { SqlDialect } from "./dialect.ts";
 import { prepare } from "./prepared.ts";
 import type { PreparedReads, ReferrerPlaces } from "./rows.ts";
@@ -137,19 +137,46 @@ function upload(db: Db) {
  * Gives one row without a tag for a repository that has none after `after`: so one statement tells
  * both.
  */
-function tags(db: Db) {
-  return prepare((place: { repository: string; after: string; limit: number }) =>
-    db
-      .selectFrom("repositories")
-      .leftJoin("tags", (join) =>
-        join.onRef("tags.repository", "=", "repositories.id").on("tags.name", ">", place.after),
+function tags({ builder: db, lateralJoins }: SqlDialect) {
+  return lateralJoins
+    ? prepare((place: TagPlaces) =>
+        db
+          .selectFrom("repositories")
+          .leftJoinLateral(
+            (from) =>
+              from
+                .selectFrom("tags")
+                .select("tags.name")
+                .whereRef("tags.repository", "=", "repositories.id")
+                .where("tags.name", ">", place.after)
+                .orderBy("tags.name")
+                .limit(place.limit)
+                .as("tags"),
+            (join) => join.onTrue(),
+          )
+          .select("tags.name")
+          .where("repositories.name", "=", place.repository)
+          .where("repositories.state", "=", "live")
+          .orderBy("tags.name"),
       )
-      .select("tags.name")
-      .where("repositories.name", "=", place.repository)
-      .where("repositories.state", "=", "live")
-      .orderBy("tags.name")
-      .limit(place.limit),
-  );
+    : prepare((place: TagPlaces) =>
+        db
+          .selectFrom("repositories")
+          .leftJoin("tags", (join) =>
+            join.onRef("tags.repository", "=", "repositories.id").on("tags.name", ">", place.after),
+          )
+          .select("tags.name")
+          .where("repositories.name", "=", place.repository)
+          .where("repositories.state", "=", "live")
+          .orderBy("tags.name")
+          .limit(place.limit),
+      );
+}
+
+interface TagPlaces extends Record<string, unknown> {
+  repository: string;
+  after: string;
+  limit: number;
 }
 
 function repositories(db: Db) {
@@ -170,6 +197,14 @@ function repositories(db: Db) {
  */
 const annotationsInRowMax = 8192;
 
+/**
+ * A repository's id as one value: a join would leave PostgreSQL unsure of the order in which rows
+ * come, and it would sort all of them for each page.
+ */
+function repositoryId(from: ExpressionBuilder<Database, "manifests">, name: string) {
+  return from.selectFrom("repositories").select("repositories.id").where("name", "=", name);
+}
+
 const referrerColumns = [
   "manifests.digest",
   "manifests.media_type as mediaType",
@@ -184,9 +219,8 @@ function referrers(db: Db) {
   return prepare((place: { repository: string; subject: string; after: string; limit: number }) =>
     db
       .selectFrom("manifests")
-      .innerJoin("repositories", "repositories.id", "manifests.repository")
       .select(referrerColumns)
-      .where("repositories.name", "=", place.repository)
+      .where("manifests.repository", "=", (from) => repositoryId(from, place.repository))
       .where("manifests.subject", "=", place.subject)
       .where("manifests.digest", ">", place.after)
       .orderBy("manifests.digest")
@@ -210,9 +244,8 @@ function referrersOfType(db: Db) {
   return prepare((place: ReferrerPlaces) =>
     db
       .selectFrom("manifests")
-      .innerJoin("repositories", "repositories.id", "manifests.repository")
       .select(referrerColumns)
-      .where("repositories.name", "=", place.repository)
+      .where("manifests.repository", "=", (from) => repositoryId(from, place.repository))
       .where("manifests.subject", "=", place.subject)
       .where(artifactType, "=", place.artifactType)
       .where("manifests.digest", ">", place.after)
@@ -221,13 +254,15 @@ function referrersOfType(db: Db) {
   );
 }
 
-function changes(db: Db) {
+function changes({ builder: db, logPosition }: SqlDialect) {
+  const position = db.dynamic.ref<"seq" | "position">(logPosition);
   return prepare((place: { after: number; limit: number }) =>
     db
       .selectFrom("changes")
       .selectAll()
-      .where("seq", ">", place.after)
-      .orderBy("seq")
+      .select(sql<number>`${sql.ref(logPosition)}`.as("position"))
+      .where(position, ">", place.after)
+      .orderBy(position)
       .limit(place.limit),
   );
 }
@@ -243,12 +278,12 @@ export function prepareReads(dialect: SqlDialect): PreparedReads {
     blobByAnyDigest: blobByAnyDigest(db),
     blobAnywhere: blobAnywhere(db),
     upload: upload(db),
-    tags: tags(db),
+    tags: tags(dialect),
     repositories: repositories(db),
     referrers: referrers(db),
     annotationsOf: annotationsOf(db),
     referrersOfType: referrersOfType(db),
-    changes: changes(db),
+    changes: changes(dialect),
     upkeep: prepareUpkeepReads(dialect),
   };
 }

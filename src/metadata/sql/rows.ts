@@ -115,12 +115,12 @@ export async function toReferrerPage(
   return { items, more: false };
 }
 
-type ChangeRow = Selectable<Database["changes"]>;
+type ChangeRow = Omit<Selectable<Database["changes"]>, "position"> & { position: number };
 
 export function toChangeRecord(row: ChangeRow): ChangeRecord {
   return {
     seq: row.seq,
-    position: row.seq,
+    position: row.position,
     at: row.at,
     kind: row.kind as ChangeRecord["kind"],
     cause: row.cause as ChangeRecord["cause"],

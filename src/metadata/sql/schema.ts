@@ -97,6 +97,11 @@ export interface Database {
   };
   changes: {
     seq: Generated<number>;
+    /**
+     * The order in which readers follow the log; null until it is numbered. PostgreSQL has this
+     * column, where a lower `seq` may become visible after a higher one. In SQLite `seq` is both.
+     */
+    position: Generated<number | null>;
     at: number;
     kind: string;
     cause: string;
@@ -118,5 +123,10 @@ export interface Database {
   cursors: { reader: string; written: number; synced: number };
   leases: { name: string; holder: string; epoch: number; until_at: number };
   store: { id: string; epoch: number };
-  migrations: { version: number; applied_at: number };
+  migrations: {
+    version: number;
+    applied_at: number;
+    /** The oldest version of this code that can go on with the database; null: none. */
+    compatible_from: number | null;
+  };
 }

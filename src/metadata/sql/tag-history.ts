@@ -1,7 +1,7 @@
 /** Tags, and what they pointed to before. */
 import type { Tag } from "../../oci/names.ts";
 import type { CommandContext } from "./context.ts";
-import { first, run, type Plan } from "./plan.ts";
+import { first, send, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 
 /**
@@ -25,7 +25,7 @@ const closeNewest = statement((db, place: { repository: number; name: string; no
 );
 
 function* closeHistory(ctx: CommandContext, repository: number, name: string): Plan<void> {
-  yield* run(closeNewest(ctx, { repository, name, now: ctx.now }));
+  yield* send(closeNewest(ctx, { repository, name, now: ctx.now }));
 }
 
 const tagged = statement((db, place: { repository: number; name: string }) =>
@@ -69,6 +69,10 @@ const openHistory = statement((db, place: TagPlaces & { digest: string }) =>
   }),
 );
 
+const reviewManifest = statement((db, place: { id: number; reviewAfter: number }) =>
+  db.updateTable("manifests").set({ review_after: place.reviewAfter }).where("id", "=", place.id),
+);
+
 /**
  * Points a tag at a manifest. Returns the digest it pointed to before, `undefined` for a new tag.
  * What it leaves becomes subject to review after the grace.
@@ -78,26 +82,21 @@ export function* moveTag(
   target: { readonly repository: number; readonly name: Tag; readonly manifest: number },
   to: { readonly digest: string; readonly graceMs: number },
 ): Plan<string | undefined> {
-  const { db, now } = ctx;
+  const { now } = ctx;
   const { repository, name, manifest } = target;
   const before = yield* first(tagged(ctx, { repository, name }));
-  yield* run(setTag(ctx, { repository, name, manifest, now }));
+  yield* send(setTag(ctx, { repository, name, manifest, now }));
   if (before?.id === manifest) return before.digest;
   if (before !== undefined) {
     yield* closeHistory(ctx, repository, name);
-    yield* run(
-      db
-        .updateTable("manifests")
-        .set({ review_after: now + to.graceMs })
-        .where("id", "=", before.id),
-    );
+    yield* send(reviewManifest(ctx, { id: before.id, reviewAfter: now + to.graceMs }));
   }
-  yield* run(openHistory(ctx, { repository, name, digest: to.digest, now }));
+  yield* send(openHistory(ctx, { repository, name, digest: to.digest, now }));
   return before?.digest;
 }
 
 export function* removeTag(ctx: CommandContext, repository: number, name: string): Plan<void> {
-  yield* run(
+  yield* send(
     ctx.db.deleteFrom("tags").where("repository", "=", repository).where("name", "=", name),
   );
   yield* closeHistory(ctx, repository, name);

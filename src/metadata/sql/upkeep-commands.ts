@@ -1,7 +1,8 @@
 /** Commands of background work: promises renewed, pulls recorded. */
 import type { CommandInput, CommandResult } from "../commands.ts";
 import type { CommandContext } from "./context.ts";
-import { run, type Plan } from "./plan.ts";
+import { run, send, type Plan } from "./plan.ts";
+import { statement } from "./prepared.ts";
 
 export function* touch(
   ctx: CommandContext,
@@ -27,29 +28,37 @@ export function* touch(
   return { outcome: changed === 1 ? "touched" : "unknown" };
 }
 
+const recordPull = statement((db, place: { manifestId: number; at: number }, { hold }) => {
+  // Held: a manifest that is being deleted has no pull, which must not fail all the others.
+  const known = hold(
+    db
+      .selectFrom("manifests")
+      .select((row) => ["id", row.cast<number>(row.val(place.at), "bigint").as("pulled_at")])
+      .where("id", "=", place.manifestId),
+    "manifests",
+    "key",
+  );
+  return (
+    db
+      .insertInto("manifest_pulls")
+      .columns(["manifest", "pulled_at"])
+      .expression(known)
+      // Nodes write in any order: the last pull is the latest one.
+      .onConflict((conflict) =>
+        conflict
+          .column("manifest")
+          .doUpdateSet({ pulled_at: place.at })
+          .where("manifest_pulls.pulled_at", "<", place.at),
+      )
+  );
+});
+
 export function* recordPulls(
   ctx: CommandContext,
   input: CommandInput<"recordPulls">,
 ): Plan<CommandResult<"recordPulls">> {
-  const { db } = ctx;
-  for (const { manifestId, at } of input.pulls) {
-    const known = db
-      .selectFrom("manifests")
-      .select((row) => ["id", row.val(at).as("pulled_at")])
-      .where("id", "=", manifestId);
-    yield* run(
-      db
-        .insertInto("manifest_pulls")
-        .columns(["manifest", "pulled_at"])
-        .expression(known)
-        // Nodes write in any order: the last pull is the latest one.
-        .onConflict((conflict) =>
-          conflict
-            .column("manifest")
-            .doUpdateSet({ pulled_at: at })
-            .where("manifest_pulls.pulled_at", "<", at),
-        ),
-    );
-  }
+  // In one order, so that no two nodes wait for each other.
+  const pulls = input.pulls.toSorted((a, b) => a.manifestId - b.manifestId);
+  for (const { manifestId, at } of pulls) yield* send(recordPull(ctx, { manifestId, at }));
   return { outcome: "recorded" };
 }

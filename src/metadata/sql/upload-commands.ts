@@ -54,13 +54,17 @@ export function* createUpload(
   return toUploadRecord(yield* only(insert), input.repository);
 }
 
-const uploadById = statement((db, place: { repository: string; id: string }) =>
-  db
-    .selectFrom("uploads")
-    .innerJoin("repositories", "repositories.id", "uploads.repository")
-    .selectAll("uploads")
-    .where("uploads.id", "=", place.id)
-    .where("repositories.name", "=", place.repository),
+const uploadById = statement((db, place: { repository: string; id: string }, { hold }) =>
+  hold(
+    db
+      .selectFrom("uploads")
+      .innerJoin("repositories", "repositories.id", "uploads.repository")
+      .selectAll("uploads")
+      .where("uploads.id", "=", place.id)
+      .where("repositories.name", "=", place.repository),
+    "uploads",
+    "update",
+  ),
 );
 
 /** Takes the lease, unless another writer holds it. */
@@ -90,6 +94,7 @@ export function* acquireUpload(
 ): Plan<CommandResult<"acquireUpload">> {
   const { now } = ctx;
   const { id, repository, writer } = input;
+  // Held: whom this writer succeeds must be the one whose lease it takes.
   const found = yield* first(uploadById(ctx, { repository, id }));
   if (found === undefined) return { outcome: "unknown" };
   const taken = yield* first(takeLease(ctx, { id, writer, until: now + input.leaseMs, now }));
@@ -185,5 +190,12 @@ export function* deleteUpload(
     .where("id", "=", input.id)
     .where("repository", "=", repository.id);
   if (input.epoch !== undefined) query = query.where("writer_epoch", "=", input.epoch);
+  if (input.idleMs !== undefined) {
+    query = query
+      .where("updated_at", "<=", ctx.now - input.idleMs)
+      .where((where) =>
+        where.or([where("writer", "is", null), where("writer_until", "<=", ctx.now)]),
+      );
+  }
   return { outcome: (yield* run(query)) === 1 ? "deleted" : "unknown" };
 }

@@ -27,6 +27,11 @@ export function sqliteDialect(): SqlDialect {
     builder,
     prepared: new Map(),
     clock: { compile: () => clock },
+    // Commands come one by one: nobody is there to be locked out.
+    begin: () => ({ compile: () => clock }),
+    hold: (query) => query,
+    logPosition: "seq",
+    lateralJoins: false,
     types: {
       id: "integer primary key autoincrement",
       integer: "integer",
