@@ -62,9 +62,7 @@ export interface Config {
    * have no default.
    */
   readonly metadata: MetadataConfig | undefined;
-  /** Clients are sent to the storage for a blob, where it can sign URLs. */
-  readonly redirect: boolean;
-  /** What changes the URLs that they are sent to. */
+  /** What changes the URLs that clients are sent to for a blob. */
   readonly links: readonly LinkOptions[];
   readonly deleteEnabled: boolean;
   readonly deleteReferenced: "deny" | "allow";
@@ -96,7 +94,6 @@ export const builtInConfig: Config = {
   log: { level: "info", format: "text", accessLog: true, fields: {} },
   storage: { root: "data" },
   metadata: undefined,
-  redirect: true,
   links: [],
   deleteEnabled: true,
   deleteReferenced: "deny",

@@ -61,7 +61,11 @@ function readYaml(text: string): Readonly<Record<string, unknown>> {
     throw new ConfigError(`${broken.message} (line ${line}, column ${col})`);
   }
   if (!isMap(document.contents)) throw new ConfigError("the file is not a map of keys");
-  return document.toJS({ maxAliasCount: 100 }) as Readonly<Record<string, unknown>>;
+  try {
+    return document.toJS({ maxAliasCount: 100 }) as Readonly<Record<string, unknown>>;
+  } catch {
+    throw new ConfigError("an alias stands for nothing, or for too much; text with * needs quotes");
+  }
 }
 
 function warningsOf(values: unknown): readonly string[] {
@@ -78,14 +82,14 @@ function warningsOf(values: unknown): readonly string[] {
 
 function toConfig(file: ConfigFile, warnings: readonly string[]): Config {
   const { http, log, loglevel, metadata, middleware, storage } = file;
-  checkMetadata(metadata, storage.storage);
+  checkMetadata(metadata, storage.config.storage);
   const level = loglevel === undefined ? {} : { level: loglevel };
   return {
-    ...storage,
+    ...storage.config,
     log: { ...builtInConfig.log, ...level, ...log },
     metadata,
     links: middleware ?? [],
-    http: http?.http ?? builtInConfig.http,
+    http: { ...(http?.http ?? builtInConfig.http), ...storage.http },
     debug: http?.debug,
     warnings,
   };

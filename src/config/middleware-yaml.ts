@@ -91,4 +91,7 @@ function isOff(given: unknown): boolean {
 
 export const middlewareSection: z.ZodType<readonly LinkOptions[]> = section({
   storage: z.array(entryOrOff).nullish(),
+  // Refused unless they are empty.
+  registry: z.unknown().optional(),
+  repository: z.unknown().optional(),
 }).transform(({ storage }) => storage?.flatMap((entry) => entry?.options ?? []) ?? []);

@@ -105,7 +105,7 @@ export const gcsSection: z.ZodType<ObjectStorage> = section({
   maxconcurrency: integer(0).optional(),
   useragent: text.optional(),
 }).transform((gcs): ObjectStorage => ({
-  gcs: {
+  gcs: said({
     bucket: gcs.bucket,
     keyFile: gcs.keyfile,
     // Distribution looks at the file first.
@@ -113,6 +113,6 @@ export const gcsSection: z.ZodType<ObjectStorage> = section({
     chunkBytes: gcs.chunksize,
     maxConcurrency: gcs.maxconcurrency,
     userAgent: gcs.useragent,
-  },
+  }),
   rootDirectory: gcs.rootdirectory,
 }));

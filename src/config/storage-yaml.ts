@@ -38,24 +38,30 @@ const shared = {
 };
 
 /** What the section decides, in our own terms. */
-export type StoragePart = Pick<
-  Config,
-  "storage" | "redirect" | "deleteEnabled" | "deleteReferenced" | "uploadLeaseMs" | "upkeep"
->;
+export interface StoragePart {
+  readonly config: Pick<
+    Config,
+    "storage" | "deleteEnabled" | "deleteReferenced" | "uploadLeaseMs" | "upkeep"
+  >;
+  readonly http: Pick<Config["http"], "redirect">;
+}
 
 const driversAndShared = z.looseObject({ ...drivers, ...shared });
 
 export const storageSection: z.ZodType<StoragePart> = z
   .preprocess(asMap, driversAndShared)
-  .transform((section) => ({
-    storage: storageOf(section),
-    redirect: section.redirect?.disable !== true,
-    // Distribution's default, which its operators count on: without the key nothing can be deleted.
-    deleteEnabled: section.delete?.enabled === true,
-    deleteReferenced: section.delete?.referenced ?? builtInConfig.deleteReferenced,
-    uploadLeaseMs: section.upload?.lease,
-    upkeep: section.maintenance ?? builtInConfig.upkeep,
-  }));
+  .transform((section) => {
+    const config = {
+      storage: storageOf(section),
+      // Distribution's default, which its operators count on: without the key no deletes.
+      deleteEnabled: section.delete?.enabled === true,
+      deleteReferenced: section.delete?.referenced ?? builtInConfig.deleteReferenced,
+      uploadLeaseMs: section.upload?.lease,
+      upkeep: section.maintenance ?? builtInConfig.upkeep,
+    };
+    const disable = section.redirect?.disable;
+    return { config, http: disable === undefined ? {} : { redirect: !disable } };
+  });
 
 /** `storage: inmemory` is as good as a map with this one key. */
 function asMap(storage: unknown): unknown {

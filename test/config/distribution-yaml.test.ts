@@ -35,7 +35,6 @@ http:
     log: { level: "debug", format: "json", accessLog: false, fields: { service: "registry" } },
     storage: { root: "/var/lib/registry" },
     metadata: undefined,
-    redirect: true,
     links: [],
     deleteEnabled: true,
     deleteReferenced: "deny",
