@@ -7,13 +7,17 @@ import { serve, serveConnections, type CarrierOptions, type RunningServer } from
 import { createAccessLog } from "../observe/access-log.ts";
 import { createLogger, type Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
+import type { Readiness } from "../observe/readiness.ts";
+import type { Readiness } from "../observe/readiness.ts";
 import { createRequestObserver, type ObservedRequest } from "../observe/request-observer.ts";
 import { serveDebug } from "./debug-server.ts";
 import { listening, stopSignal } from "./lifecycle.ts";
 import { describeDatabase, describeStorage } from "./places.ts";
+import { readinessOf } from "./readiness-checks.ts";
+import { readinessOf } from "./readiness-checks.ts";
 import { packageVersion } from "./version.ts";
 import type { WorkerLink } from "./worker-link.ts";
-import type { WorkerReport } from "./worker-messages.ts";
+import type { WorkerFigures } from "./worker-messages.ts";
 
 /** Whom the registry tells; set before it has its first request. */
 export interface Listeners {
@@ -45,7 +49,8 @@ export async function runServers(
   const registry = await start.opening;
   try {
     await warnOfForeignContent(config, registry, logger);
-    await listenUntilStopped(config, registry, { logger, metrics, observe, worker });
+    const readiness = readinessOf(registry);
+    await listenUntilStopped(config, registry, { logger, metrics, observe, readiness, worker });
     logger.info("stopped");
   } finally {
     await registry.close();
@@ -57,6 +62,7 @@ interface Sinks {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly observe: (request: ObservedRequest) => void;
+  readonly readiness: Readiness;
   readonly worker: WorkerLink | undefined;
 }
 
@@ -68,18 +74,20 @@ async function listenUntilStopped(
 ): Promise<void> {
   const { drainMs } = config.http;
   const servers: RunningServer[] = [];
+  const readiness = readinessOf(registry);
   try {
     const server = await listening("http.addr", listen(config, registry, sinks));
     servers.push(server);
     if (config.debug !== undefined) {
-      servers.push(await listening("http.debug.addr", serveDebug(config.debug, sinks)));
+      const debug = serveDebug(config.debug, { ...sinks, readiness });
+      servers.push(await listening("http.debug.addr", debug));
     }
     const text = await greeting(config, server);
     if (sinks.worker === undefined) {
       process.stdout.write(text);
       await stopSignal(sinks.logger, () => process.exit(1));
     } else {
-      sinks.worker.ready(text, () => workerReport(server, sinks.metrics));
+      sinks.worker.ready(text, () => workerReport(server, { ...sinks, readiness }));
       await sinks.worker.stopped;
     }
   } finally {
@@ -87,11 +95,15 @@ async function listenUntilStopped(
   }
 }
 
-async function workerReport(server: RunningServer, metrics: Metrics): Promise<WorkerReport> {
+async function workerReport(
+  server: RunningServer,
+  { metrics, readiness }: { readonly metrics: Metrics; readonly readiness: Readiness },
+): Promise<WorkerReport> {
   return {
     residentBytes: process.memoryUsage.rss(),
     connections: server.connectionCount,
     metrics: await metrics.collect(),
+    health: await readiness.report(),
   };
 }
 

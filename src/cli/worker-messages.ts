@@ -1,6 +1,8 @@
 /** What the primary process and its workers tell each other, over Node's channel between them. */
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
+import type { HealthReport } from "../observe/readiness.ts";
+import type { HealthReport } from "../observe/readiness.ts";
 
 /** What a worker is made of; sent once, first. */
 export interface WorkerTask {
@@ -13,19 +15,24 @@ export interface WorkerTask {
   readonly address: AddressInfo;
 }
 
-/** What one worker knows of itself. */
-export interface WorkerReport {
+export interface WorkerFigures {
   readonly residentBytes: number;
   readonly connections: number;
   /** prom-client's JSON form. */
   readonly metrics: readonly object[];
 }
 
+/** What a worker is asked, and what it answers. */
+export interface WorkerAnswers {
+  readonly figures: WorkerFigures;
+  readonly health: HealthReport;
+}
+
 export type ToWorker =
   | { readonly kind: "begin"; readonly task: WorkerTask }
   /** Comes with a socket, unless the client has gone in the meantime. */
   | { readonly kind: "connection" }
-  | { readonly kind: "report"; readonly id: number }
+  | { readonly kind: "question"; readonly id: number; readonly about: keyof WorkerAnswers }
   /** End what is in flight, take nothing new. */
   | { readonly kind: "stop" };
 
@@ -35,4 +42,8 @@ export type FromWorker =
   | { readonly kind: "failed"; readonly message: string }
   /** So many more of the connections that it was given are closed. */
   | { readonly kind: "closed"; readonly count: number }
-  | { readonly kind: "report"; readonly id: number; readonly report: WorkerReport };
+  | {
+      readonly kind: "answer";
+      readonly id: number;
+      readonly answer: WorkerAnswers[keyof WorkerAnswers];
+    };

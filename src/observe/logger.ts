@@ -1,5 +1,6 @@
 /** Structured logs on stderr. Levels and the text form are Distribution's. */
 import pino, { type Logger } from "pino";
+import { describeError } from "./error-text.ts";
 
 export type { Logger } from "pino";
 
@@ -23,7 +24,7 @@ export function createLogger(options: LoggerOptions): Logger {
     messageKey: "msg",
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    serializers: { err: pino.stdSerializers.err },
+    serializers: { err: describeError },
   };
   if (options.format === "json") return pino(settings, destination);
   return pino(settings, { write: (line: string) => void destination.write(toText(line)) });

@@ -1,5 +1,6 @@
 /** Prometheus metrics, under Distribution's names, so that its dashboards go on working. */
 import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { StorageMetrics } from "./storage-metrics.ts";
 
 export interface HttpMetric {
   /** Distribution's name of the endpoint: base, manifest, tags, blob, blob_upload, ... */
@@ -21,6 +22,7 @@ interface Bound {
 }
 
 export class Metrics {
+  readonly storage: StorageMetrics;
   readonly #registry = new Registry();
   readonly #requests: Counter;
   readonly #durations: Histogram;
@@ -30,6 +32,7 @@ export class Metrics {
   constructor() {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry });
+    this.storage = new StorageMetrics(this.#registry);
     this.#requests = new Counter({
       name: "registry_http_requests_total",
       help: "Total number of HTTP requests made.",

@@ -3,6 +3,7 @@
  * where it matters.
  */
 import type { AccessLog } from "./access-log.ts";
+import { messageOf as causeOf } from "./error-text.ts";
 import type { Logger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -49,7 +50,13 @@ export function createRequestObserver(sinks: {
  * What changed and what was refused is told at info level; pulls, and the steps of an upload, at
  * debug level: the access log has them all.
  */
-function levelOf({ handler, method, status }: ObservedRequest): "debug" | "info" | "error" {
+function levelOf({
+  handler,
+  method,
+  status,
+}: ObservedRequest): "debug" | "info" | "warn" | "error" {
+  // Something that the registry stands on is away: not the registry's failure, and no stack helps.
+  if (status === 503) return "warn";
   if (status >= 500) return "error";
   if (method === "GET" || method === "HEAD") return "debug";
   return status >= 400 || method === "DELETE" || handler === "manifest" ? "info" : "debug";
@@ -57,6 +64,7 @@ function levelOf({ handler, method, status }: ObservedRequest): "debug" | "info"
 
 function messageOf({ error, status }: ObservedRequest): string {
   if (status < 400) return "response completed";
+  if (status === 503) return `unavailable: ${causeOf(error)}`;
   return error instanceof Error && status < 500 ? error.message : "response completed with error";
 }
 
@@ -69,6 +77,6 @@ function logFields(request: ObservedRequest): Record<string, unknown> {
     "http.request.remoteaddr": remoteAddress,
     "http.response.status": status,
     "http.response.duration": `${durationMs.toFixed(1)}ms`,
-    ...(status >= 500 && error !== undefined ? { err: error } : {}),
+    ...(status >= 500 && status !== 503 && error !== undefined ? { err: error } : {}),
   };
 }
