@@ -4,8 +4,20 @@ import { digestOf } from "../oci/digest.ts";
 import type { Digest, DigestAlgorithm } from "../oci/digest.ts";
 import type { BlobKey, BlobStore, OpenedBlob, StoredUpload } from "./blob-store.ts";
 
+/** What a case can be told beside its store. */
+export interface ContractScene {
+  /** Content of a few times this size, in bytes, is made of several pieces. */
+  readonly partBytes: number;
+  /** Whether the store removes content. */
+  readonly removes: boolean;
+  /** Another store on the same backend; the same one where there is no other. */
+  readonly second: () => Promise<BlobStore>;
+}
+
+export type ContractCase = (store: BlobStore, scene: ContractScene) => Promise<void>;
+
 /** Named by the sentence that each one holds. Every case has a store of its own. */
-export type ContractCases = Readonly<Record<string, (store: BlobStore) => Promise<void>>>;
+export type ContractCases = Readonly<Record<string, ContractCase>>;
 
 export const mebibyte: number = 1024 * 1024;
 
@@ -76,7 +88,7 @@ export async function uploaded(
   return { id, state };
 }
 
-/** Uploads and commits `bytes`, and drops the upload. */
+/** Uploads and commits `bytes`, and drops the upload, but for what was committed. */
 export async function committed(
   store: BlobStore,
   bytes: Uint8Array,
@@ -85,7 +97,7 @@ export async function committed(
   const name = digest(bytes, algorithm);
   const upload = await uploaded(store, `of-${name.replace(":", "-").slice(0, 60)}`, bytes);
   const key = await store.commit(upload, name, bytes.byteLength);
-  await store.abort(upload);
+  await store.abort(upload, { keep: key });
   return key;
 }
 

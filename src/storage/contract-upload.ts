@@ -274,9 +274,11 @@ export const uploadCases: ContractCases = {
     assert.deepEqual(await collected(store.listUploads()), []);
   },
 
-  "uploads are listed in the order of their ids, after an id": async (store) => {
-    const ids = ["b", "a-b", "a", "B", "aa", "a_b", "0"];
-    for (const id of ids) await uploaded(store, id, someBytes(3));
+  "uploads are listed in the order of their ids, after an id": async (store, { partBytes }) => {
+    const ids = ["b00", "a-b", "a00", "B00", "aa0", "a_b", "000"];
+    // Where each commit has its own key, small uploads are in the listing of content instead.
+    const bytes = someBytes(store.keys === "content" ? 3 : 3 * partBytes);
+    for (const id of ids) await uploaded(store, id, bytes);
     const listed = await collected(store.listUploads());
     const listedIds = listed.map(({ id }) => id);
     assert.deepEqual(listedIds, ids.toSorted());
@@ -285,7 +287,8 @@ export const uploadCases: ContractCases = {
     }
     for (const upload of listed) {
       assert.ok(Number.isInteger(upload.modifiedAt));
-      assert.ok(sameBytes(await bytesOf(store, upload, 3), someBytes(3)));
+      await store.abort(upload);
     }
+    assert.deepEqual(await collected(store.listUploads()), []);
   },
 };

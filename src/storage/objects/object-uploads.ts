@@ -9,7 +9,7 @@
 import { StorageError } from "../blob-store.ts";
 import type { AppendOptions, AppendResult, BlobKey, StoredUpload } from "../blob-store.ts";
 import { receive, type Interruption } from "../receive.ts";
-import { PartsUnknown, type PartsTarget } from "./object-bucket.ts";
+import { PartsUnknown } from "./object-bucket.ts";
 import { deleteObjects, isThere, type ObjectContext } from "./object-context.ts";
 import { copyToParts, readPieces, type CopySource } from "./object-copy.ts";
 import { dataKey } from "./object-names.ts";
@@ -130,11 +130,12 @@ export class ObjectUploads {
 
   async #finish(id: string, writer: PartWriter): Promise<UploadState> {
     const rest = await writer.finish();
-    const parts = writer.parts;
-    if (parts === undefined) return { whole: await this.#put(id, rest) };
-    const { list, target } = parts;
-    const named = { parts: { name: nameOf(target), id: target.id, list } };
-    return rest.size === 0 ? named : { ...named, tail: await this.#put(id, rest) };
+    const stored = rest && (await this.#put(id, rest.pieces));
+    if (writer.parts === undefined) return stored === undefined ? {} : { whole: stored };
+    const { list, target } = writer.parts;
+    const parts = { name: nameOf(target), id: target.id, list };
+    if (stored === undefined || rest?.tag === undefined) return { parts };
+    return { parts, tail: { ...stored, tag: rest.tag } };
   }
 
   async #put(id: string, pieces: Pieces): Promise<StateObject> {
@@ -159,7 +160,7 @@ export class ObjectUploads {
     if (stored === undefined) throw lost(this.#ctx, "it was never written");
     const key = dataKey(id, stored.name);
     const object = names.object(key);
-    if (state.parts !== undefined) await this.#complete(id, state, { object, size });
+    if (state.parts !== undefined) await this.#complete(state, { object, size });
     else if (!(await isThere(this.#ctx, object, size))) {
       throw lost(this.#ctx, "bytes that an upload had are gone");
     }
@@ -167,29 +168,16 @@ export class ObjectUploads {
   }
 
   /**
-   * Makes one object of an upload's parts and its tail. Once that was done the vendor knows the
-   * multipart upload no more, and the object speaks for itself.
+   * Makes one object of an upload's parts. Once that was done the vendor knows the multipart upload
+   * no more, and the object speaks for itself.
    */
-  async #complete(
-    id: string,
-    { parts, tail }: UploadState,
-    { object, size }: CopySource,
-  ): Promise<void> {
-    const { bucket, names, recent } = this.#ctx;
+  async #complete({ parts, tail }: UploadState, { object, size }: CopySource): Promise<void> {
+    const { bucket, recent } = this.#ctx;
     if (parts === undefined || recent.has(object, size)) return;
-    const target: PartsTarget = { key: object, id: parts.id };
-    const list = parts.list.map(([tag], index) => ({ number: index + 1, tag }));
+    const tags = [...parts.list.map(([tag]) => tag), ...(tail === undefined ? [] : [tail.tag])];
+    const list = tags.map((tag, index) => ({ number: index + 1, tag }));
     try {
-      if (tail !== undefined) {
-        const pieces = await this.#read(names.uploaded(id, tail.name), tail.size);
-        try {
-          const number = list.length + 1;
-          list.push({ number, tag: await bucket.putPart(target, number, pieces.list, {}) });
-        } finally {
-          pieces.free();
-        }
-      }
-      await bucket.completeParts(target, list, {});
+      await bucket.completeParts({ key: object, id: parts.id }, list, {});
     } catch (error) {
       if (!(error instanceof PartsUnknown)) throw error;
       if (!(await isThere(this.#ctx, object, size))) {

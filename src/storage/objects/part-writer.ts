@@ -25,6 +25,13 @@ export interface WriterBase {
   readonly parts: WriterParts | undefined;
 }
 
+/**
+ * What is left when all parts were sent. Without a tag: all of the upload, which has no parts. With
+ * a tag: its tail, which was sent as the last part, and cannot be read back from there. Nothing is
+ * left where the parts have it all.
+ */
+export type WriterRest = { readonly pieces: Pieces; readonly tag: string | undefined } | undefined;
+
 export interface WriterParts {
   readonly target: PartsTarget;
   readonly list: readonly StatePart[];
@@ -102,21 +109,20 @@ export class PartWriter implements Intake {
     this.#list = [...parts.list];
   }
 
-  /**
-   * Sends what is left, unless it is too little for a part. Returns that: all of the upload if it
-   * has no parts, else its tail.
-   */
-  async finish(): Promise<Pieces> {
+  /** Sends what is left, and returns what needs an object of its own. */
+  async finish(): Promise<WriterRest> {
     await this.#idle();
-    if (this.#target === undefined || this.#pending.size === 0) return this.#pending;
+    const pieces = this.#pending;
+    if (this.#target === undefined) return { pieces, tag: undefined };
+    if (pieces.size === 0) return undefined;
     const { partBytesMin, partsMax } = this.#options.ctx.bucket.limits;
     if (this.#pending.size >= partBytesMin) {
       this.#send(this.#pending.size);
       await this.#idle();
+      return undefined;
     }
-    // A tail will be a part one day.
-    else if (this.#list.length >= partsMax) throw this.#tooLarge();
-    return this.#pending;
+    if (this.#list.length >= partsMax) throw this.#tooLarge();
+    return { pieces, tag: await this.#sendPart(this.#list.length + 1, pieces) };
   }
 
   /** Nothing is sent any more when this resolves. */

@@ -23,6 +23,14 @@ export interface StateParts {
   readonly list: readonly StatePart[];
 }
 
+/**
+ * A tail lies in the store twice: as the last part, which ends the upload as it is, and as an
+ * object, from which an append that goes on reads it back, since parts cannot be read.
+ */
+export interface StateTail extends StateObject {
+  readonly tag: string;
+}
+
 /** Something that is superseded: an object, or a multipart upload and the object made of it. */
 export interface StateLeftover {
   readonly name: string;
@@ -38,7 +46,7 @@ export interface UploadState {
   /** Larger content, but for its tail. */
   readonly parts?: StateParts;
   /** Bytes after the parts, too few to be a part that others follow. */
-  readonly tail?: StateObject;
+  readonly tail?: StateTail;
   /** Superseded by this state: to be deleted once it was saved. */
   readonly drop?: readonly StateLeftover[];
   /**
