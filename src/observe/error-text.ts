@@ -20,11 +20,11 @@ export interface ErrorText {
 
 export function describeError(error: unknown): ErrorText {
   if (!(error instanceof Error)) return { type: typeof error, message: plain(error), stack: "" };
-  const code = "code" in error && typeof error.code === "string" ? { code: error.code } : {};
+  const code = codeOf(error);
   return {
     type: error.name,
     message: messageOf(error),
-    ...code,
+    ...(code === undefined ? {} : { code }),
     stack: withoutSecrets(error.stack ?? ""),
   };
 }
@@ -46,7 +46,12 @@ export function messageOf(error: unknown): string {
 
 function plain(error: unknown): string {
   if (!(error instanceof Error)) return withoutSecrets(String(error));
-  return withoutSecrets(error.message === "" ? error.name : error.message);
+  // Node's own say nothing but a code when several addresses were tried in vain.
+  return withoutSecrets(error.message === "" ? (codeOf(error) ?? error.name) : error.message);
+}
+
+function codeOf(error: Error): string | undefined {
+  return "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
 export function withoutSecrets(text: string): string {
