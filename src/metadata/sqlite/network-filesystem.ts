@@ -26,6 +26,7 @@ export function refuseNetworkFilesystem(
   if (name === undefined) return;
   throw new Error(
     `${folder} lies on ${name}. SQLite loses data on network filesystems: keep the database on a ` +
-      "local disk (metadata.sqlite.path)",
+      "local disk (metadata.sqlite.path), or in PostgreSQL (metadata.postgres), which several " +
+      "nodes need in any case",
   );
 }
