@@ -9,6 +9,7 @@ import { commitCases } from "./contract-commit.ts";
 import { concurrencyCases } from "./contract-concurrency.ts";
 import { deleteBlobCases } from "./contract-delete-blob.ts";
 import { deleteManifestCases } from "./contract-delete-manifest.ts";
+import { jobCases } from "./contract-jobs.ts";
 import { listCases } from "./contract-lists.ts";
 import { mountCases } from "./contract-mount.ts";
 import { putManifestCases } from "./contract-put-manifest.ts";
@@ -31,6 +32,7 @@ const groups: Readonly<Record<string, ContractCases>> = {
   lists: listCases,
   referrers: referrerCases,
   upkeep: upkeepCases,
+  "background jobs": jobCases,
   "the change log": changeCases,
   "commands at once": concurrencyCases,
 };

@@ -77,6 +77,8 @@ export interface ListedBlob extends StoredBlob {
 /** Content in nobody's hands, or in those of a remover that only stands still. */
 export interface SetAside {
   readonly key: BlobKey;
+  /** The content's: keys under which content is set aside are made of it. */
+  readonly digest: Digest;
   readonly claim: string;
   /**
    * Takes it out of the hands of whoever set it aside, into those of `claim`; then `confirm` says

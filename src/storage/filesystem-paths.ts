@@ -16,7 +16,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { algorithmOf, hexOf } from "../oci/digest.ts";
+import { algorithmOf, hexOf, parseDigest } from "../oci/digest.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { BlobKey, StoredUpload } from "./blob-store.ts";
 
@@ -134,12 +134,13 @@ export function parseUploadFile(name: string): UploadFile | undefined {
 /** What lies in the trash under that name; `undefined` for foreign names. */
 export function parseAside(
   name: string,
-): { readonly key: BlobKey; readonly claim: string } | undefined {
+): { readonly key: BlobKey; readonly digest: Digest; readonly claim: string } | undefined {
   const match = asidePattern.exec(name);
   if (match === null) return undefined;
   const [, algorithm = "", hex = "", claim = ""] = match;
   const key = keyAt(algorithm, hex.slice(0, 2), hex);
-  return key && { key, claim };
+  const digest = parseDigest(`${algorithm}:${hex}`);
+  return key && digest && { key, digest, claim };
 }
 
 function isBlobKey(text: string): text is BlobKey {

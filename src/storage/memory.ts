@@ -213,7 +213,7 @@ class MemoryStore implements BlobStore {
         this.#aside.set(mine, aside);
         await this.#decide(mine, confirm);
       };
-      yield { key: aside.key, claim, settle };
+      yield { key: aside.key, digest: digestOf(aside.key), claim, settle };
     }
   }
 
