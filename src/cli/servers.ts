@@ -8,12 +8,10 @@ import { createAccessLog } from "../observe/access-log.ts";
 import { createLogger, type Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
 import type { Readiness } from "../observe/readiness.ts";
-import type { Readiness } from "../observe/readiness.ts";
 import { createRequestObserver, type ObservedRequest } from "../observe/request-observer.ts";
 import { serveDebug } from "./debug-server.ts";
 import { listening, stopSignal } from "./lifecycle.ts";
 import { describeDatabase, describeStorage } from "./places.ts";
-import { readinessOf } from "./readiness-checks.ts";
 import { readinessOf } from "./readiness-checks.ts";
 import { packageVersion } from "./version.ts";
 import type { WorkerLink } from "./worker-link.ts";
@@ -74,20 +72,21 @@ async function listenUntilStopped(
 ): Promise<void> {
   const { drainMs } = config.http;
   const servers: RunningServer[] = [];
-  const readiness = readinessOf(registry);
   try {
     const server = await listening("http.addr", listen(config, registry, sinks));
     servers.push(server);
     if (config.debug !== undefined) {
-      const debug = serveDebug(config.debug, { ...sinks, readiness });
-      servers.push(await listening("http.debug.addr", debug));
+      servers.push(await listening("http.debug.addr", serveDebug(config.debug, sinks)));
     }
     const text = await greeting(config, server);
     if (sinks.worker === undefined) {
       process.stdout.write(text);
       await stopSignal(sinks.logger, () => process.exit(1));
     } else {
-      sinks.worker.ready(text, () => workerReport(server, { ...sinks, readiness }));
+      sinks.worker.ready(text, {
+        figures: () => workerFigures(server, sinks.metrics),
+        health: () => sinks.readiness.report(),
+      });
       await sinks.worker.stopped;
     }
   } finally {
@@ -95,15 +94,11 @@ async function listenUntilStopped(
   }
 }
 
-async function workerReport(
-  server: RunningServer,
-  { metrics, readiness }: { readonly metrics: Metrics; readonly readiness: Readiness },
-): Promise<WorkerReport> {
+async function workerFigures(server: RunningServer, metrics: Metrics): Promise<WorkerFigures> {
   return {
     residentBytes: process.memoryUsage.rss(),
     connections: server.connectionCount,
     metrics: await metrics.collect(),
-    health: await readiness.report(),
   };
 }
 

@@ -2,7 +2,6 @@
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
 import type { HealthReport } from "../observe/readiness.ts";
-import type { HealthReport } from "../observe/readiness.ts";
 
 /** What a worker is made of; sent once, first. */
 export interface WorkerTask {

@@ -2,10 +2,9 @@
 import type { Config } from "../config/config.ts";
 import type { RunningServer } from "../node/serve.ts";
 import type { Logger } from "../observe/logger.ts";
-import type { HealthReport } from "../observe/readiness.ts";
 import { renderWorkerMetrics } from "../observe/worker-metrics.ts";
 import { serveDebug } from "./debug-server.ts";
-import type { WorkerFleet, WorkerState } from "./worker-fleet.ts";
+import type { WorkerFleet } from "./worker-fleet.ts";
 
 export function serveWorkersDebug(
   debug: NonNullable<Config["debug"]>,
@@ -16,13 +15,9 @@ export function serveWorkersDebug(
     const states = await fleet.states();
     return await renderWorkerMetrics(states, { residentBytes: process.memoryUsage.rss() });
   };
-  const report = async (): Promise<HealthReport> => healthOf(await fleet.states());
-  return serveDebug(debug, { metrics: { render }, readiness: { report }, logger });
-}
-
-/** All workers stand on the same: what one misses is missing. One that can serve is enough. */
-function healthOf(states: readonly WorkerState[]): HealthReport {
-  const health = states.flatMap(({ report }) => (report === undefined ? [] : [report.health]));
-  if (health.length === 0) return { workers: `none of ${states.length} answers` };
-  return Object.assign({}, ...health) as HealthReport;
+  return serveDebug(debug, {
+    metrics: { render },
+    readiness: { report: () => fleet.health() },
+    logger,
+  });
 }
