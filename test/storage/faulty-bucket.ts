@@ -21,7 +21,7 @@ export interface Fault {
   readonly afterMs?: number;
   /**
    * `transient` and `permanent` fail without having done anything; `lost` fails having done it;
-   * `hang` never answers, and hears of no signal.
+   * `hang` never answers; it hears of its signal only while it sends, as it has to.
    */
   readonly does?: "ok" | "transient" | "permanent" | "lost" | "hang";
   readonly body?: BodyFault;
@@ -195,7 +195,7 @@ export class FaultyBucket implements ObjectBucket {
     const request = { operation, at: this.#time.now(), span, signal };
     const fault = this.#fault(request, this.requests.length);
     this.requests.push(request);
-    if (fault.does === "hang") return await new Promise<never>(() => undefined);
+    if (fault.does === "hang") return await hang(operation.startsWith("put") ? signal : undefined);
     if (fault.afterMs !== undefined) await this.#time.wait(fault.afterMs);
     if (fault.does === "transient") throw this.#error("slow down", true);
     if (fault.does === "permanent") throw this.#error("access denied", false);
@@ -234,6 +234,12 @@ export class FaultyBucket implements ObjectBucket {
       { highWaterMark: 0 },
     );
   }
+}
+
+function hang(signal: AbortSignal | undefined): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  signal?.addEventListener("abort", () => reject(new Error("ended by its caller")));
+  return promise;
 }
 
 export function concat(pieces: readonly Uint8Array[]): Bytes {

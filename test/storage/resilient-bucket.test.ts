@@ -138,6 +138,27 @@ describe("A call to an object store", () => {
     assert.equal(hanging.store.requests[0]?.signal?.aborted, true);
   });
 
+  it("that sends bytes ends only when nothing reads them any more", async () => {
+    const memory = new Uint8Array(100);
+    let isReading = false;
+    const { store, time } = given();
+    store.put = async (_key, _pieces, { signal }) => {
+      isReading = true;
+      await time.wait(attemptMs * 2);
+      isReading = false;
+      signal?.throwIfAborted();
+    };
+    const bucket = makeResilient(store, { timing: time });
+    const controller = new AbortController();
+    const { signal } = controller;
+    const sent = assert.rejects(bucket.put("a", [memory], { signal }), /^gone$/);
+    await time.pass(3000);
+    controller.abort("gone");
+    await time.until(sent);
+    assert.equal(isReading, false);
+    assert.equal(time.now(), attemptMs * 2);
+  });
+
   it("is not even made for a caller who has gone", async () => {
     const { bucket, store } = given();
     await assert.rejects(bucket.head("a", { signal: AbortSignal.abort("gone") }), /^gone$/);

@@ -21,6 +21,11 @@ export interface Attempted<T> {
   readonly signal: AbortSignal | undefined;
   /** What is found out without the store, as a rule: whether that is down says nothing. */
   readonly isLocal?: boolean;
+  /**
+   * A try reads memory that its caller uses for something else afterwards: the call ends only when
+   * its last try has. Adapters end theirs as soon as they are told to.
+   */
+  readonly isSending?: boolean;
   /** One try. Its result must be of no use to anybody once the signal is aborted. */
   readonly attempt: (controller: AbortController) => Promise<T>;
 }
@@ -107,17 +112,22 @@ export class Tries {
 
   /**
    * Resolves as `work` does, if it does so in time. Else, and when the caller's signal is aborted,
-   * `controller` is, and it rejects at once: whether `work` listens or not.
+   * `controller` is, and it rejects: at once, whether `work` listens or not, unless that
+   * `isSending`.
    */
   within<T>(
     limitMs: number,
     work: Promise<T>,
-    call: { readonly controller: AbortController; readonly signal: AbortSignal | undefined },
+    call: {
+      readonly controller: AbortController;
+      readonly signal: AbortSignal | undefined;
+      readonly isSending?: boolean | undefined;
+    },
   ): Promise<T> {
-    const { controller, signal } = call;
+    const { controller, isSending, signal } = call;
     const { promise, reject, resolve } = Promise.withResolvers<T>();
     const abandon = (reason: unknown): void => {
-      reject(reason);
+      if (isSending !== true) reject(reason);
       controller.abort(reason);
     };
     const aborted = (): void => abandon(signal?.reason);
@@ -125,7 +135,12 @@ export class Tries {
       abandon(new AttemptTimeout(`no answer within ${Math.round(limitMs)} ms`));
     });
     signal?.addEventListener("abort", aborted, { once: true });
-    work.then(resolve, reject);
+    // What an abandoned try says of its own end is of no interest, and a late success came too late.
+    const ended = (): unknown => controller.signal.reason;
+    work.then(
+      (result) => (controller.signal.aborted ? reject(ended()) : resolve(result)),
+      (error: unknown) => reject(controller.signal.aborted ? ended() : error),
+    );
     if (signal?.aborted === true) aborted();
     return promise.finally(() => {
       stopTimer();
@@ -155,11 +170,11 @@ export class Tries {
   }
 
   async #tryOnce<T>(call: Attempted<T>, leftMs: number): Promise<T> {
-    const { signal } = call;
+    const { isSending, signal } = call;
     const controller = new AbortController();
     const limitMs = Math.min(call.limitMs, leftMs);
     const work = call.attempt(controller);
-    const result = await this.within(limitMs, work, { controller, signal });
+    const result = await this.within(limitMs, work, { controller, isSending, signal });
     if (call.isLocal !== true) this.#health.answered();
     this.#budget.answered();
     return result;

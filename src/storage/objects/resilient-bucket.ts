@@ -85,8 +85,7 @@ class ResilientBucket implements ObjectBucket {
   }
 
   put(key: string, pieces: readonly Uint8Array[], call: Call): Promise<void> {
-    const limitMs = this.#sendingMs(pieces);
-    return this.#run("put", call, (inner) => this.#bucket.put(key, pieces, inner), limitMs);
+    return this.#send("put", call, pieces, (inner) => this.#bucket.put(key, pieces, inner));
   }
 
   delete(keys: readonly string[], call: Call): Promise<void> {
@@ -122,7 +121,7 @@ class ResilientBucket implements ObjectBucket {
   ): Promise<string> {
     const send = (inner: Call): Promise<string> =>
       this.#bucket.putPart(target, number, pieces, inner);
-    return this.#run("putPart", call, send, this.#sendingMs(pieces));
+    return this.#send("putPart", call, pieces, send);
   }
 
   copyPart(
@@ -176,6 +175,22 @@ class ResilientBucket implements ObjectBucket {
     });
   }
 
+  #send<T>(
+    operation: "put" | "putPart",
+    { signal }: Call,
+    pieces: readonly Uint8Array[],
+    attempt: (call: Call) => Promise<T>,
+  ): Promise<T> {
+    const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    return this.#tries.run({
+      operation,
+      limitMs: this.#settings.attemptMs + (bytes / this.#settings.bytesPerSecondMin) * 1000,
+      signal,
+      isSending: true,
+      attempt: (controller) => attempt({ signal: controller.signal }),
+    });
+  }
+
   #open(
     key: string,
     span: ByteSpan | undefined,
@@ -192,10 +207,5 @@ class ResilientBucket implements ObjectBucket {
         return opened && { ...opened, controller };
       },
     });
-  }
-
-  #sendingMs(pieces: readonly Uint8Array[]): number {
-    const bytes = pieces.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    return this.#settings.attemptMs + (bytes / this.#settings.bytesPerSecondMin) * 1000;
   }
 }
