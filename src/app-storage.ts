@@ -1,12 +1,22 @@
 /** Opens the storage that was asked for. A vendor's package is loaded only where it is used. */
-import type { StorageConfig } from "./config/config.ts";
+import type { ObjectStorage, StorageConfig } from "./config/config.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
 import { createFilesystemStore } from "./storage/filesystem.ts";
 import { createMemoryStore } from "./storage/memory.ts";
+import type { ObjectBucket } from "./storage/objects/object-bucket.ts";
+import type { BucketObserver } from "./storage/objects/resilient-bucket-settings.ts";
 
 export interface StorageSurroundings {
   /** Milliseconds UTC. */
   readonly now: () => number;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  /** A word that never comes again, on any node. */
+  readonly newId: () => string;
+  readonly observer: BucketObserver | undefined;
+  readonly log: (message: string, fields: object) => void;
 }
 
 export async function openStorage(
@@ -15,5 +25,34 @@ export async function openStorage(
 ): Promise<BlobStore> {
   if (storage === "memory") return createMemoryStore(surroundings);
   if ("root" in storage) return await createFilesystemStore({ root: storage.root });
-  throw new Error("storage: object stores are not in this version");
+  return await openObjectStore(storage, surroundings);
+}
+
+async function openObjectStore(
+  storage: ObjectStorage,
+  surroundings: StorageSurroundings,
+): Promise<BlobStore> {
+  const { clock, newId, now, observer, random } = surroundings;
+  const { distributionKeys, resilience, rootDirectory } = storage;
+  const [bucket, { createObjectStore }, { makeResilient }, { afterTimeout }] = await Promise.all([
+    openBucket(storage, surroundings),
+    import("./storage/objects/object-store.ts"),
+    import("./storage/objects/resilient-bucket.ts"),
+    import("./storage/objects/resilient-bucket-settings.ts"),
+  ]);
+  const timing = { now: clock, after: afterTimeout, random };
+  return createObjectStore({
+    bucket: makeResilient(bucket, { timing, settings: resilience, observer }),
+    rootDirectory,
+    distributionKeys,
+    newId,
+    now,
+  });
+}
+
+async function openBucket(
+  storage: ObjectStorage,
+  _surroundings: StorageSurroundings,
+): Promise<ObjectBucket> {
+  throw new Error(`${Object.keys(storage).join()}: not in this version`);
 }

@@ -50,7 +50,7 @@ export async function serveConfig(
   config: Config,
   start: { readonly file: string | undefined; readonly worker: WorkerLink | undefined },
 ): Promise<void> {
-  const listeners: Listeners = {};
+  const listeners: Listeners = { early: [] };
   // The database's thread loads its code while this one loads the servers'.
   const opening = open(config, listeners);
   opening.catch(() => undefined);
@@ -77,18 +77,31 @@ async function readConfig(file: string): Promise<Config> {
 }
 
 function open(config: Config, listeners: Listeners): Promise<ComposedRegistry> {
-  const { deleteEnabled, deleteReferenced, metadata, storage, uploadLeaseMs } = config;
+  const { deleteEnabled, deleteReferenced, http, links, metadata, storage, upkeep } = config;
+  const { uploadLeaseMs } = config;
   const isFolder = typeof storage === "object" && "root" in storage;
   return compose({
-    storage: isFolder ? { root: resolve(storage.root) } : storage,
+    http,
+    links,
     metadata,
+    upkeep,
+    storage: isFolder ? { root: resolve(storage.root) } : storage,
     settings: {
       deleteEnabled,
       deleteReferenced,
       ...(uploadLeaseMs === undefined ? {} : { uploadLeaseMs }),
     },
-    http: config.http,
     observe: (request) => listeners.observe?.(request),
-    report: (problem, error) => listeners.report?.(problem, error),
+    observeJob: ({ counts, durationMs, job, outcome }) =>
+      listeners.log?.(`upkeep: ${job} ${outcome}`, { ...counts, durationMs }),
+    observeStorage: {
+      called: (call) => listeners.storage?.called(call),
+      retried: (retry) => listeners.storage?.retried(retry),
+    },
+    log: (message, fields) => listeners.log?.(message, fields),
+    report: (problem, error) => {
+      if (listeners.report === undefined) listeners.early.push([problem, error]);
+      else listeners.report(problem, error);
+    },
   });
 }

@@ -9,6 +9,7 @@ import { createLogger, type Logger } from "../observe/logger.ts";
 import { Metrics } from "../observe/metrics.ts";
 import type { Readiness } from "../observe/readiness.ts";
 import { createRequestObserver, type ObservedRequest } from "../observe/request-observer.ts";
+import type { StorageMetrics } from "../observe/storage-metrics.ts";
 import { serveDebug } from "./debug-server.ts";
 import { listening, stopSignal } from "./lifecycle.ts";
 import { describeDatabase, describeStorage } from "./places.ts";
@@ -20,7 +21,11 @@ import type { WorkerFigures } from "./worker-messages.ts";
 /** Whom the registry tells; set before it has its first request. */
 export interface Listeners {
   observe?: (request: ObservedRequest) => void;
+  storage?: Pick<StorageMetrics, "called" | "retried">;
+  log?: (message: string, fields: object) => void;
   report?: (problem: string, error: unknown) => void;
+  /** What it reported while nobody listened yet. */
+  readonly early: (readonly [problem: string, error: unknown])[];
 }
 
 export async function runServers(
@@ -43,7 +48,7 @@ export async function runServers(
   const metrics = new Metrics();
   const observe = createRequestObserver({ logger, metrics, accessLog });
   start.listeners.observe = observe;
-  start.listeners.report = (problem, error) => logger.error({ err: error }, problem);
+  listenTo(start.listeners, { logger, metrics });
   const registry = await start.opening;
   try {
     await warnOfForeignContent(config, registry, logger);
@@ -54,6 +59,20 @@ export async function runServers(
     await registry.close();
     await accessLog?.close();
   }
+}
+
+function listenTo(
+  listeners: Listeners,
+  { logger, metrics }: { readonly logger: Logger; readonly metrics: Metrics },
+): void {
+  const report = (problem: string, error: unknown): void => {
+    if (error === undefined) logger.warn(problem);
+    else logger.error({ err: error }, problem);
+  };
+  listeners.storage = metrics.storage;
+  listeners.log = (message, fields) => logger.info(fields, message);
+  listeners.report = report;
+  for (const [problem, error] of listeners.early.splice(0)) report(problem, error);
 }
 
 interface Sinks {
