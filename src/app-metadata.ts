@@ -1,6 +1,7 @@
 /** Opens the database that was asked for. */
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { MetadataConfig, StorageConfig } from "./config/config.ts";
+import type { MetadataConfig, PostgresConfig, StorageConfig } from "./config/config.ts";
 import type { MetadataStore } from "./metadata/metadata-store.ts";
 import { openSqliteStore } from "./metadata/sqlite/sqlite-store.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
@@ -19,7 +20,14 @@ export async function openMetadata(
 ): Promise<MetadataStore> {
   if (metadata === undefined) return await openSqliteStore({ path: defaultPath(storage) });
   if ("sqlite" in metadata) return await openSqliteStore(metadata.sqlite);
-  throw new Error("metadata.postgres: not in this version");
+  return await openPostgres(metadata.postgres);
+}
+
+async function openPostgres({ passwordFile, ...options }: PostgresConfig): Promise<MetadataStore> {
+  const { openPostgresStore } = await import("./metadata/postgres/postgres-store.ts");
+  if (passwordFile === undefined) return await openPostgresStore(options);
+  const password = await readFile(passwordFile, "utf8");
+  return await openPostgresStore({ ...options, password: password.replace(/\r?\n$/, "") });
 }
 
 function defaultPath(storage: StorageConfig | BlobStore): string {

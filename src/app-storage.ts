@@ -52,7 +52,11 @@ async function openObjectStore(
 
 async function openBucket(
   storage: ObjectStorage,
-  _surroundings: StorageSurroundings,
+  { log }: StorageSurroundings,
 ): Promise<ObjectBucket> {
-  throw new Error(`${Object.keys(storage).join()}: not in this version`);
+  if ("s3" in storage) {
+    const { createS3Bucket } = await import("./storage/s3/s3-bucket.ts");
+    return await createS3Bucket(storage.s3, { log });
+  }
+  throw new Error(`${Object.keys(storage).join(" ")}: not in this version`);
 }
