@@ -2,8 +2,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../observe/logger.ts";
+import type { HealthReport } from "../observe/readiness.ts";
 import type { ConnectionDealer } from "./connection-dealer.ts";
-import type { WorkerReport, WorkerTask } from "./worker-messages.ts";
+import type { WorkerFigures, WorkerTask } from "./worker-messages.ts";
 import { WorkerProcess } from "./worker-process.ts";
 
 /** A worker that has lived so long begins anew at once: what it died of is rare. */
@@ -21,7 +22,7 @@ export interface WorkerState {
   readonly pid: number;
   readonly restarts: number;
   /** `undefined` when it does not answer, or cannot serve yet. */
-  readonly report: WorkerReport | undefined;
+  readonly figures: WorkerFigures | undefined;
 }
 
 interface Place {
@@ -72,9 +73,22 @@ export class WorkerFleet {
         worker,
         pid: process.pid,
         restarts,
-        report: state === "ready" ? await process.report() : undefined,
+        figures: state === "ready" ? await process.ask("figures") : undefined,
       })),
     );
+  }
+
+  /** What any worker that serves finds amiss. One that begins anew is none's concern. */
+  async health(): Promise<HealthReport> {
+    const serving = this.#places.filter(({ state }) => state === "ready");
+    if (serving.length === 0) return { workers: "none can serve" };
+    const reports = await Promise.all(
+      serving.map(async ({ process, worker }): Promise<HealthReport> => {
+        const report = await process.ask("health");
+        return report ?? { [`worker_${worker}`]: "does not answer" };
+      }),
+    );
+    return Object.assign({}, ...reports) as HealthReport;
   }
 
   /** Lets requests in flight end for `drainMs`. */

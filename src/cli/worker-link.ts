@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Socket } from "node:net";
 import type { ConnectionSource } from "../node/serve.ts";
-import type { FromWorker, ToWorker, WorkerReport, WorkerTask } from "./worker-messages.ts";
+import type { FromWorker, ToWorker, WorkerAnswers, WorkerTask } from "./worker-messages.ts";
 
 /** What the servers of a worker need of the primary. */
 export interface WorkerLink {
@@ -11,8 +11,10 @@ export interface WorkerLink {
   /** Resolves when the primary says so, or is gone. */
   readonly stopped: Promise<void>;
   /** The worker can serve; from now on it says how it is when it is asked. */
-  ready(greeting: string, report: () => Promise<WorkerReport>): void;
+  ready(greeting: string, answers: Answers): void;
 }
+
+type Answers = { readonly [About in keyof WorkerAnswers]: () => Promise<WorkerAnswers[About]> };
 
 type Take = (socket: Socket) => void;
 
@@ -22,7 +24,7 @@ export class PrimaryChannel {
   /** Came before the server was there to take them. */
   readonly #early: Socket[] = [];
   #take: Take | undefined;
-  #report: (() => Promise<WorkerReport>) | undefined;
+  #answers: Answers | undefined;
   #closedCount = 0;
 
   constructor() {
@@ -35,7 +37,7 @@ export class PrimaryChannel {
     process.on("message", (message: ToWorker, socket: unknown) => {
       if (message.kind === "begin") task.resolve(message.task);
       else if (message.kind === "connection") this.#connected(socket);
-      else if (message.kind === "report") void this.#answer(message.id);
+      else if (message.kind === "question") void this.#answer(message.id, message.about);
       else this.#stop.resolve();
     });
     process.once("disconnect", () => {
@@ -53,8 +55,8 @@ export class PrimaryChannel {
       worker,
       source: { address, start },
       stopped: this.#stop.promise,
-      ready: (greeting, report) => {
-        this.#report = report;
+      ready: (greeting, answers) => {
+        this.#answers = answers;
         this.#send({ kind: "ready", greeting });
       },
     };
@@ -94,9 +96,9 @@ export class PrimaryChannel {
     });
   }
 
-  async #answer(id: number): Promise<void> {
-    const report = await this.#report?.();
-    if (report !== undefined) this.#send({ kind: "report", id, report });
+  async #answer(id: number, about: keyof WorkerAnswers): Promise<void> {
+    const answer = await this.#answers?.[about]();
+    if (answer !== undefined) this.#send({ kind: "answer", id, answer });
   }
 
   #send(message: FromWorker): void {

@@ -2,10 +2,12 @@
 import { fork, type ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
 import type { ConnectionTaker } from "./connection-dealer.ts";
-import type { FromWorker, ToWorker, WorkerReport, WorkerTask } from "./worker-messages.ts";
+import type { FromWorker, ToWorker, WorkerAnswers, WorkerTask } from "./worker-messages.ts";
 
-/** A worker that does not say how it is within this has other troubles. Below any scraper's own. */
-const reportMsMax = 3_000;
+/** A worker that does not answer within this has other troubles. Most probes wait for longer. */
+const answerMsMax = 4_000;
+
+type Answer = WorkerAnswers[keyof WorkerAnswers];
 
 export class WorkerProcess implements ConnectionTaker {
   readonly worker: number;
@@ -14,9 +16,9 @@ export class WorkerProcess implements ConnectionTaker {
   /** Resolves with what it died of. */
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
-  readonly #reports = new Map<number, (report: WorkerReport | undefined) => void>();
+  readonly #asked = new Map<number, (answer: Answer | undefined) => void>();
   #connectionCount = 0;
-  #nextReport = 1;
+  #nextQuestion = 1;
 
   constructor(task: WorkerTask) {
     this.worker = task.worker;
@@ -35,15 +37,17 @@ export class WorkerProcess implements ConnectionTaker {
       if (message.kind === "ready") ready.resolve(message.greeting);
       else if (message.kind === "failed") failure = message.message;
       else if (message.kind === "closed") this.#connectionCount -= message.count;
-      else this.#reports.get(message.id)?.(message.report);
+      else this.#asked.get(message.id)?.(message.answer);
     });
-    this.#child.once("error", (error) => ended.resolve(error.message));
-    this.#child.once("exit", (code, signal) => ended.resolve(failure ?? endText(code, signal)));
-    this.ready.catch(() => undefined);
-    void this.ended.then((reason) => {
+    const end = (reason: string): void => {
+      ended.resolve(reason);
       ready.reject(new Error(reason));
-      for (const answer of this.#reports.values()) answer(undefined);
-    });
+      for (const answer of this.#asked.values()) answer(undefined);
+    };
+    this.#child.once("error", (error) => end(error.message));
+    this.#child.once("exit", (code, signal) => end(failure ?? endText(code, signal)));
+    // Whoever has begun the others too hears of the first that failed.
+    this.ready.catch(() => undefined);
     this.#send({ kind: "begin", task });
   }
 
@@ -64,17 +68,19 @@ export class WorkerProcess implements ConnectionTaker {
   }
 
   /** How it is; `undefined` when it does not say. */
-  async report(): Promise<WorkerReport | undefined> {
-    const { promise, resolve } = Promise.withResolvers<WorkerReport | undefined>();
-    const id = this.#nextReport;
-    this.#nextReport += 1;
-    this.#reports.set(id, resolve);
-    const timer = setTimeout(() => resolve(undefined), reportMsMax);
-    this.#send({ kind: "report", id });
-    const report = await promise;
+  async ask<About extends keyof WorkerAnswers>(
+    about: About,
+  ): Promise<WorkerAnswers[About] | undefined> {
+    const { promise, resolve } = Promise.withResolvers<Answer | undefined>();
+    const id = this.#nextQuestion;
+    this.#nextQuestion += 1;
+    this.#asked.set(id, resolve);
+    const timer = setTimeout(() => resolve(undefined), answerMsMax);
+    this.#send({ kind: "question", id, about });
+    const answer = await promise;
     clearTimeout(timer);
-    this.#reports.delete(id);
-    return report;
+    this.#asked.delete(id);
+    return answer as WorkerAnswers[About] | undefined;
   }
 
   /** It ends when what is in flight has. */

@@ -7,7 +7,7 @@ export interface WorkerMetrics {
   /** How often it has died and was begun anew. */
   readonly restarts: number;
   /** `undefined` when it does not answer. */
-  readonly report:
+  readonly figures:
     | {
         readonly residentBytes: number;
         readonly connections: number;
@@ -29,7 +29,9 @@ export async function renderWorkerMetrics(
   workers: readonly WorkerMetrics[],
   primary: { readonly residentBytes: number },
 ): Promise<{ readonly text: string; readonly contentType: string }> {
-  const collected = workers.flatMap(({ report }) => (report === undefined ? [] : [report.metrics]));
+  const collected = workers.flatMap(({ figures }) =>
+    figures === undefined ? [] : [figures.metrics],
+  );
   const sum = AggregatorRegistry.aggregate([...collected] as object[]);
   const own = new Registry();
   const gauge = (name: string, help: string): Gauge<"worker"> =>
@@ -41,15 +43,15 @@ export async function renderWorkerMetrics(
   const connections = gauge("longshore_worker_connections", "Its open client connections.");
   const requests = gauge("longshore_worker_requests", "Requests that it has answered.");
   memory.set({ worker: "primary" }, primary.residentBytes);
-  for (const { pid, report, restarts: count, worker } of workers) {
+  for (const { figures, pid, restarts: count, worker } of workers) {
     const labels = { worker: String(worker) };
-    up.set(labels, report === undefined ? 0 : 1);
+    up.set(labels, figures === undefined ? 0 : 1);
     pids.set(labels, pid);
     restarts.set(labels, count);
-    if (report === undefined) continue;
-    memory.set(labels, report.residentBytes);
-    connections.set(labels, report.connections);
-    requests.set(labels, requestsOf(report.metrics));
+    if (figures === undefined) continue;
+    memory.set(labels, figures.residentBytes);
+    connections.set(labels, figures.connections);
+    requests.set(labels, requestsOf(figures.metrics));
   }
   const text = `${await sum.metrics()}\n${await own.metrics()}`;
   return { text, contentType: own.contentType };

@@ -15,6 +15,8 @@ export interface ServerOptions {
   readonly under?: readonly string[];
   /** How long an upload's writer may be silent, ms. */
   readonly uploadLeaseMs?: number;
+  /** More lines for the config file's http section, with their indentation. */
+  readonly http?: readonly string[];
 }
 
 const repositoryRoot = join(import.meta.dirname, "../../..");
@@ -72,24 +74,30 @@ export class ServerProcess {
   /** Ends it as a power switch would, as far as the process is concerned. */
   async kill(): Promise<void> {
     this.isEnding = true;
-    await this.#ended("SIGKILL");
+    await this.#end("SIGKILL");
+  }
+
+  /** Resolves with its exit code when it has ended by itself, or by a signal that was sent. */
+  async ended(): Promise<number | null> {
+    if (!this.#hasEnded) await once(this.#child, "close");
+    return this.#child.exitCode;
   }
 
   /** Ends it the way an operator does, which has to be clean. */
   async stop(): Promise<void> {
     this.isEnding = true;
-    const code = await this.#ended("SIGTERM");
+    const code = await this.#end("SIGTERM");
     assert.equal(code, 0, `a graceful stop is clean; it logged:\n${this.log}`);
   }
 
-  async #ended(signal: NodeJS.Signals): Promise<number | null> {
-    const exited = once(this.#child, "close");
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) {
-      return this.#child.exitCode;
-    }
-    this.#child.kill(signal);
-    await exited;
-    return this.#child.exitCode;
+  get #hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<number | null> {
+    const ended = this.ended();
+    if (!this.#hasEnded) this.#child.kill(signal);
+    return await ended;
   }
 }
 
@@ -121,7 +129,7 @@ async function holdsWriteLock(pid: number): Promise<boolean> {
   return new RegExp(`POSIX\\s+ADVISORY\\s+WRITE\\s+${pid}\\s+\\S+\\s+120\\s`).test(locks);
 }
 
-function configuration({ root, uploadLeaseMs = leaseMs }: ServerOptions): string {
+function configuration({ http = [], root, uploadLeaseMs = leaseMs }: ServerOptions): string {
   return [
     "version: 0.1",
     "log:",
@@ -137,6 +145,7 @@ function configuration({ root, uploadLeaseMs = leaseMs }: ServerOptions): string
     `    lease: ${uploadLeaseMs}ms`,
     "http:",
     '  addr: "127.0.0.1:0"',
+    ...http,
     "",
   ].join("\n");
 }
