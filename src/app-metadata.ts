@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { MetadataConfig, PostgresConfig, StorageConfig } from "./config/config.ts";
 import type { MetadataStore } from "./metadata/metadata-store.ts";
+import type { Timing } from "./metadata/postgres/retries.ts";
 import { openSqliteStore } from "./metadata/sqlite/sqlite-store.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
 
@@ -17,17 +18,22 @@ const inMemory = ":memory:";
 export async function openMetadata(
   metadata: MetadataConfig | undefined,
   storage: StorageConfig | BlobStore,
+  timing: Timing,
 ): Promise<MetadataStore> {
   if (metadata === undefined) return await openSqliteStore({ path: defaultPath(storage) });
   if ("sqlite" in metadata) return await openSqliteStore(metadata.sqlite);
-  return await openPostgres(metadata.postgres);
+  return await openPostgres(metadata.postgres, timing);
 }
 
-async function openPostgres({ passwordFile, ...options }: PostgresConfig): Promise<MetadataStore> {
+async function openPostgres(
+  { passwordFile, ...options }: PostgresConfig,
+  timing: Timing,
+): Promise<MetadataStore> {
   const { openPostgresStore } = await import("./metadata/postgres/postgres-store.ts");
-  if (passwordFile === undefined) return await openPostgresStore(options);
+  if (passwordFile === undefined) return await openPostgresStore(options, timing);
   const password = await readFile(passwordFile, "utf8");
-  return await openPostgresStore({ ...options, password: password.replace(/\r?\n$/, "") });
+  const secret = password.replace(/\r?\n$/, "");
+  return await openPostgresStore({ ...options, password: secret }, timing);
 }
 
 function defaultPath(storage: StorageConfig | BlobStore): string {

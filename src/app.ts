@@ -122,7 +122,9 @@ async function openPorts(
 ): Promise<{ readonly metadata: MetadataStore; readonly store: BlobStore }> {
   const { metadata, storage } = options;
   const [database, bytes] = await Promise.allSettled([
-    isMetadataStore(metadata) ? Promise.resolve(metadata) : openMetadata(metadata, storage),
+    isMetadataStore(metadata)
+      ? Promise.resolve(metadata)
+      : openMetadata(metadata, storage, { now: clock, random: Math.random }),
     openBytes(options),
   ]);
   // Whoever has made a store closes it.

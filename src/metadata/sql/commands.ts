@@ -47,16 +47,20 @@ const plans: CommandPlans = {
 };
 
 /**
- * What a command waits for before it begins: those that change what a repository holds. The others
- * rely on one row each, which they change in one statement or hold.
+ * What a command waits for before it begins: those that change what a repository holds, and those
+ * that ask what time it is. The others rely on one row each, which they change in one statement, or
+ * hold.
  */
 const locks: { readonly [K in CommandName]?: (input: CommandInput<K>) => CommandLock } = {
-  commitUpload: ({ id }) => ({ upload: id }),
+  acquireUpload: ({ id }) => ({ upload: id }),
+  saveUpload: ({ id }) => ({ upload: id }),
+  commitUpload: ({ id }) => ({ repositoryOfUpload: id }),
   mountBlob: ({ repository }) => ({ repository }),
   deleteBlob: ({ repository }) => ({ repository }),
   putManifest: ({ digest, repository }) => ({ repository, digest }),
   deleteManifest: ({ digest, repository }) => ({ repository, digest }),
   deleteTag: ({ repository }) => ({ repository }),
+  acquireLease: ({ name }) => ({ lease: name }),
 };
 
 /**

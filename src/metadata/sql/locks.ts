@@ -8,8 +8,8 @@
  * 1. its repository's, by name: the row need not exist yet. Whoever holds it is the only one who
  *    changes what that repository holds (links, manifests, edges, tags), and may rely on what it
  *    reads there. Two names with the same hash only wait for each other.
- * 2. a manifest's digest: its bytes are shared by all repositories that hold it. Who stores them and
- *    who takes them away because nobody else needs them must not do so at once.
+ * 2. a manifest's digest: its bytes are shared by all repositories that hold it. Who stores them
+ *    and who takes them away because nobody else needs them must not do so at once.
  * 3. a job's lease (`share`): nobody takes it over while a command relies on it.
  * 4. one blob's row. `share` is for who links it: it stays, and stays live, until the link can be
  *    seen. `update` is for who changes its state. Nobody takes two.
@@ -19,11 +19,13 @@
  * evaluated again after a wait sees its own row anew, but no other table.
  */
 
-/** The first two kinds of lock: what a command waits for before it begins. */
+/** What a command waits for before it begins, and before it reads the clock. */
 export type CommandLock =
   | { readonly repository: string; readonly digest?: string | undefined }
-  /** The repository in which this upload is. */
-  | { readonly upload: string };
+  | { readonly repositoryOfUpload: string }
+  /** Whether a lease has run out is asked when nobody can prolong it any more. */
+  | { readonly upload: string }
+  | { readonly lease: string };
 
 /**
  * - `key`: the row is not deleted.

@@ -1,9 +1,9 @@
 /**
  * The edges from a manifest to the blobs and manifests it refers to, and to what is not here (yet).
  *
- * Nothing here is held row by row: whoever reads or writes a repository's edges has the repository's
- * lock. A blob that the repository links cannot be claimed, and only its own commands take the link
- * away; a manifest of the repository likewise.
+ * Nothing here is held row by row: whoever reads or writes a repository's edges has the
+ * repository's lock. A blob that the repository links cannot be claimed, and only its own commands
+ * take the link away; a manifest of the repository likewise.
  */
 import type { Digest } from "../../oci/digest.ts";
 import type { Reference } from "../../oci/manifest.ts";

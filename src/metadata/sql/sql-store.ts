@@ -44,6 +44,7 @@ export class SqlStore implements MetadataStore {
   readonly #reader: SqlReader;
   readonly #reads: PreparedReads;
   readonly #writer: SqlWriter;
+  readonly #numberChanges: (() => Promise<boolean>) | undefined;
 
   constructor(
     name: string,
@@ -51,12 +52,18 @@ export class SqlStore implements MetadataStore {
       readonly reader: SqlReader;
       readonly reads: PreparedReads;
       readonly writer: SqlWriter;
+      /**
+       * Gives a position to each change that can be seen and has none, and says whether there was
+       * one. Only where `seq` is not the order in which changes become visible (invariant I7).
+       */
+      readonly numberChanges?: () => Promise<boolean>;
     },
   ) {
     this.name = name;
     this.#reader = parts.reader;
     this.#reads = parts.reads;
     this.#writer = parts.writer;
+    this.#numberChanges = parts.numberChanges;
     this.upkeep = new SqlUpkeepReads(parts.reader, parts.reads.upkeep);
   }
 
@@ -143,7 +150,12 @@ export class SqlStore implements MetadataStore {
     readonly limit: number;
   }): Promise<readonly ChangeRecord[]> {
     const rows = await this.#reader.all(this.#reads.changes, { ...options });
-    return rows.map(toChangeRecord);
+    // A full page is what it is, whatever comes after it.
+    if (rows.length === options.limit || (await this.#numberChanges?.()) !== true) {
+      return rows.map(toChangeRecord);
+    }
+    const more = await this.#reader.all(this.#reads.changes, { ...options });
+    return more.map(toChangeRecord);
   }
 
   async execute<K extends CommandName>(name: K, input: CommandInput<K>): Promise<CommandResult<K>> {

@@ -1,0 +1,168 @@
+/** One connection to PostgreSQL: statements go out at once and are answered in order. */
+import { Socket } from "node:net";
+import { Client, type ClientConfig, type QueryArrayResult, type QueryResult } from "pg";
+import type { CompiledSql, QueryRows } from "../sql/plan.ts";
+import { ConnectionLost, sqlState } from "./errors.ts";
+import type { StatementNames } from "./statement-names.ts";
+
+export interface Answer extends QueryRows {
+  /** What was done: `COMMIT`, `ROLLBACK`, `SELECT`, ... */
+  readonly command: string;
+}
+
+export interface ConnectionSettings {
+  readonly client: ClientConfig;
+  readonly connectTimeoutMs: number;
+  /** How long a statement may go unanswered before the connection counts as lost. */
+  readonly answerTimeoutMs: number;
+  readonly names: StatementNames;
+  /** Monotonic, ms. */
+  readonly now: () => number;
+}
+
+/**
+ * Which server it is, and which of its histories it follows: after a failover the number of a
+ * transaction may be given again to another one.
+ */
+const identify = `select pg_is_in_recovery() as standby,
+  case when not pg_is_in_recovery() then (pg_control_system()).system_identifier::text || '/' ||
+    substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as server`;
+
+export class PostgresConnection {
+  readonly #client: Client;
+  readonly #socket: Socket;
+  readonly #names: StatementNames;
+  readonly #answerTimeoutMs: number;
+  readonly #now: () => number;
+  #failure: ConnectionLost | undefined;
+  #unanswered = 0;
+  /** When the statement that is to be answered next was sent, or became the next one. */
+  #waitingSince = 0;
+  #server: string | undefined;
+
+  private constructor(settings: ConnectionSettings) {
+    this.#names = settings.names;
+    this.#answerTimeoutMs = settings.answerTimeoutMs;
+    this.#now = settings.now;
+    // Our own, so that it can be ended while nobody answers.
+    const socket = new Socket();
+    this.#socket = socket;
+    this.#client = new Client({ ...settings.client, stream: () => socket, pipeline: true });
+    // Without a listener a connection that breaks while it is idle would end the process.
+    this.#client.on("error", (error) => this.#fail(error));
+    this.#client.on("end", () => this.#fail(new Error("the connection was closed")));
+  }
+
+  static async open(settings: ConnectionSettings): Promise<PostgresConnection> {
+    const connection = new PostgresConnection(settings);
+    const { connectTimeoutMs } = settings;
+    const late = setTimeout(() => {
+      connection.destroy(`no connection within ${connectTimeoutMs} ms`);
+    }, connectTimeoutMs);
+    try {
+      await connection.#client.connect();
+      await connection.#identify();
+      return connection;
+    } catch (error) {
+      const failure = connection.#failure ?? error;
+      connection.destroy("the connection could not be made");
+      // What the server itself says, such as a wrong password, is more use than our own words.
+      if (sqlState(failure) !== undefined || failure instanceof ConnectionLost) throw failure;
+      throw lost(failure);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** Which server this is; `undefined` where it does not say (some services hide their log). */
+  get server(): string | undefined {
+    return this.#server;
+  }
+
+  /** Why it cannot be used any more. */
+  get failure(): ConnectionLost | undefined {
+    return this.#failure;
+  }
+
+  get unanswered(): number {
+    return this.#unanswered;
+  }
+
+  query(query: CompiledSql): Promise<Answer> {
+    const { promise, reject, resolve } = Promise.withResolvers<Answer>();
+    if (this.#failure !== undefined) {
+      reject(this.#failure);
+      return promise;
+    }
+    if (this.#unanswered === 0) this.#waitingSince = this.#now();
+    this.#unanswered += 1;
+    const name = query.kept === true ? this.#names.nameOf(query.sql) : undefined;
+    const values = query.parameters.length === 0 ? undefined : [...query.parameters];
+    const config = { text: query.sql, ...(name && { name }), ...(values && { values }) };
+    this.#client.query(config, (error: Error | null, result: Result) => {
+      this.#unanswered -= 1;
+      this.#waitingSince = this.#now();
+      if (error !== null) reject(this.#reason(error));
+      else resolve(toAnswer(result));
+    });
+    return promise;
+  }
+
+  /** Ends it where the server has not answered for too long: nothing else would notice. */
+  endIfOverdue(now: number): void {
+    if (this.#unanswered === 0 || now - this.#waitingSince < this.#answerTimeoutMs) return;
+    this.destroy(`no answer within ${this.#answerTimeoutMs} ms`);
+  }
+
+  destroy(reason: string): void {
+    this.#failure ??= new ConnectionLost(reason);
+    this.#socket.destroy();
+  }
+
+  /** Says goodbye; what was sent before is answered first. */
+  async close(): Promise<void> {
+    if (this.#failure !== undefined) return;
+    const ended = this.#client.end();
+    await ended;
+    this.#failure ??= new ConnectionLost("the connection is closed");
+  }
+
+  async #identify(): Promise<void> {
+    const query = { sql: identify, parameters: [] };
+    const answer = await this.query(query).catch((error: unknown) => {
+      // Some services do not let anybody ask. Then nothing is known of a commit that was cut off.
+      if (sqlState(error)?.startsWith("42") === true || sqlState(error) === "0A000")
+        return undefined;
+      throw error;
+    });
+    const row = answer?.rows[0] as { standby: boolean; server: string | null } | undefined;
+    if (row?.standby === true) throw new ConnectionLost("the server is a standby: it cannot write");
+    this.#server = row?.server ?? undefined;
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= lost(error);
+  }
+
+  /** Of a connection that has ended every error says just that, unless the server said why. */
+  #reason(error: Error): Error {
+    return sqlState(error) === undefined ? (this.#failure ?? error) : error;
+  }
+}
+
+function lost(error: unknown): ConnectionLost {
+  const message = error instanceof Error ? error.message : String(error);
+  return new ConnectionLost(message === "" ? "the connection failed" : message, { cause: error });
+}
+
+type Result = QueryResult | QueryArrayResult | readonly QueryResult[];
+
+/** Of several statements in one message the last one's answer counts. */
+function toAnswer(result: Result): Answer {
+  const last = (Array.isArray(result) ? result.at(-1) : result) as QueryResult | undefined;
+  return {
+    rows: last?.rows ?? [],
+    changed: last?.rowCount ?? 0,
+    command: last?.command ?? "",
+  };
+}

@@ -1,0 +1,117 @@
+/** Runs a plan as one transaction. */
+import type { CompiledSql, Plan, QueryRows } from "../sql/plan.ts";
+import type { Answer, PostgresConnection } from "./connection.ts";
+import { failureKind } from "./errors.ts";
+
+/** Called before each statement of a command; tests hold a command there. */
+export type StatementGate = (sql: string) => Promise<void> | void;
+
+interface UnansweredCommit {
+  readonly transaction: string;
+  readonly server: string | undefined;
+  /** What the plan returned, if it was carried out. */
+  readonly result: unknown;
+}
+
+/**
+ * The answer to COMMIT did not come: whether the transaction was carried out is known to the server
+ * alone, by its number.
+ */
+export class CommitUnanswered extends Error {
+  override readonly name = "CommitUnanswered";
+  readonly transaction: string;
+  readonly server: string | undefined;
+  readonly result: unknown;
+
+  constructor(parts: UnansweredCommit, options: ErrorOptions) {
+    super("the answer to COMMIT did not come", options);
+    this.transaction = parts.transaction;
+    this.server = parts.server;
+    this.result = parts.result;
+  }
+}
+
+const nothing: QueryRows = { rows: [], changed: 0 };
+
+function plain(sql: string): CompiledSql {
+  return { sql, parameters: [] };
+}
+
+/** Whatever the cluster's own default is: our commands are written for this one. */
+const begin = plain("begin isolation level read committed read write");
+
+/** Its loss in a crash of the server breaks no promise, so it does not wait for the disk. */
+const beginRelaxed = plain(`${begin.sql}; set local synchronous_commit = off`);
+
+const [commit, rollback] = [plain("commit"), plain("rollback")];
+
+const number: CompiledSql = {
+  sql: "select pg_current_xact_id()::text as number",
+  parameters: [],
+  kept: true,
+};
+
+/**
+ * A statement that nobody awaits is followed by the next one at once. Where it fails all that
+ * follow fail too, and its own error is the one that is thrown.
+ */
+export async function runTransaction<T>(
+  connection: PostgresConnection,
+  plan: Plan<T>,
+  options: { readonly relaxed: boolean; readonly gate?: StatementGate | undefined },
+): Promise<T> {
+  const failures: unknown[] = [];
+  const send = (query: CompiledSql): Promise<Answer> => {
+    const answer = connection.query(query);
+    answer.catch((error: unknown) => failures.push(error));
+    return answer;
+  };
+  try {
+    void send(options.relaxed ? beginRelaxed : begin);
+    const numbered = send(number);
+    let step = plan.next(nothing);
+    while (step.done !== true) {
+      await options.gate?.(step.value.sql);
+      const answer = send(step.value);
+      step = plan.next(step.value.unawaited === true ? nothing : await answer);
+    }
+    await options.gate?.(commit.sql);
+    const transaction = await numbered;
+    const { server } = connection;
+    const unanswered = { transaction: numberOf(transaction), server, result: step.value };
+    await finish(connection, unanswered, failures);
+    return step.value;
+  } catch (error) {
+    if (error instanceof CommitUnanswered) throw error;
+    // A connection that cannot even do this is not used again.
+    await connection.query(rollback).catch(() => connection.destroy("a rollback failed"));
+    throw failures[0] ?? error;
+  }
+}
+
+/** Resolves when the transaction is durable. */
+async function finish(
+  connection: PostgresConnection,
+  unanswered: UnansweredCommit,
+  failures: readonly unknown[],
+): Promise<void> {
+  // Nothing was sent on a connection that is known to be gone.
+  if (connection.failure !== undefined) throw connection.failure;
+  let answer: Answer;
+  try {
+    answer = await connection.query(commit);
+  } catch (error) {
+    if (failureKind(error) !== "lost") throw error;
+    throw new CommitUnanswered(unanswered, { cause: failures[0] ?? error });
+  }
+  // Of a transaction that has failed COMMIT is a rollback, and no error. The caller knows whose.
+  if (answer.command !== commit.sql.toUpperCase()) {
+    throw new Error("PostgreSQL took the transaction back");
+  }
+}
+
+function numberOf(answer: Answer): string {
+  const [row] = answer.rows as readonly { readonly number: string }[];
+  if (row === undefined) throw new Error("PostgreSQL gave the transaction no number");
+  return row.number;
+}
