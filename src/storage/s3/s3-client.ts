@@ -1,0 +1,134 @@
+import { createHash } from "node:crypto";
+/** The vendor's client, set up: one try per call, and only the checksums that S3 asks for. */
+import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
+import { PiecesBody } from "./s3-body.ts";
+import { S3Http, type S3Request } from "./s3-http.ts";
+import type { S3Log } from "./s3-log.ts";
+import type { S3Settings } from "./s3-settings.ts";
+
+export type S3Sdk = typeof import("@aws-sdk/client-s3");
+type Presigner = typeof import("@aws-sdk/s3-request-presigner");
+
+export interface S3Packages {
+  readonly sdk: S3Sdk;
+  readonly presigner: Presigner;
+}
+
+/** Loads the packages, which only those install who use them. */
+export async function loadS3Packages(): Promise<S3Packages> {
+  try {
+    const [sdk, presigner] = await Promise.all([
+      import("@aws-sdk/client-s3"),
+      import("@aws-sdk/s3-request-presigner"),
+    ]);
+    return { sdk, presigner };
+  } catch (cause) {
+    const packages = "@aws-sdk/client-s3 and @aws-sdk/s3-request-presigner";
+    throw new Error(`storage.s3 needs the packages ${packages}: npm install them`, { cause });
+  }
+}
+
+export interface S3ClientOptions {
+  readonly sdk: S3Sdk;
+  readonly settings: S3Settings;
+  readonly log: S3Log;
+}
+
+/** `undefined` for an endpoint: AWS's, as the region has it. */
+export function createS3Client({ log, sdk, settings }: S3ClientOptions): S3Client {
+  const config: S3ClientConfig = {
+    region: settings.region,
+    forcePathStyle: settings.forcePathStyle,
+    tls: settings.tls,
+    useDualstackEndpoint: settings.useDualStack,
+    useFipsEndpoint: settings.useFipsEndpoint,
+    useAccelerateEndpoint: settings.accelerate,
+    ...(settings.endpoint === undefined ? {} : { endpoint: settings.endpoint.href }),
+    ...(settings.credentials === undefined ? {} : { credentials: settings.credentials }),
+    ...(settings.userAgent === undefined ? {} : { customUserAgent: settings.userAgent }),
+    maxAttempts: 1,
+    // By default the SDK sends trailing checksums, which Ceph and Swift refuse.
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    // A round trip per part, to save bytes that are seldom refused.
+    expectContinueHeader: false,
+    requestHandler: new S3Http({ skipVerify: settings.skipVerify }),
+  };
+  const client = new sdk.S3Client(config);
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      prepare(args.request as MutableRequest, settings.tls);
+      return await next(args);
+    },
+    { step: "build", priority: "low", name: "longshorePayload" },
+  );
+  if (log.isOn) addLog(client, log);
+  return client;
+}
+
+/**
+ * A client whose URLs have another host than its requests: the one that clients of the registry
+ * reach the store at. The host is part of the signature.
+ */
+export function createLinkClient(options: S3ClientOptions): S3Client {
+  const client = createS3Client(options);
+  const { redirectEndpoint } = options.settings;
+  if (redirectEndpoint === undefined) return client;
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const request = args.request as MutableRequest;
+      request.protocol = redirectEndpoint.protocol;
+      request.hostname = redirectEndpoint.hostname;
+      if (redirectEndpoint.port === "") delete request.port;
+      else request.port = Number(redirectEndpoint.port);
+      request.headers["host"] = redirectEndpoint.host;
+      return await next(args);
+    },
+    { step: "build", priority: "low", name: "longshoreRedirectEndpoint" },
+  );
+  return client;
+}
+
+type MutableRequest = {
+  -readonly [Key in keyof S3Request]: S3Request[Key];
+} & { readonly headers: Record<string, string> };
+
+function prepare(request: MutableRequest, tls: boolean): void {
+  const { body, headers, query } = request;
+  if (body instanceof PiecesBody) {
+    headers["content-length"] = String(body.size);
+    headers["x-amz-content-sha256"] = body.payloadHash(tls);
+  } else if (typeof body === "string" && query !== undefined && "delete" in query) {
+    // S3 asks for a checksum of this one. The newer ones are not known to everybody.
+    headers["content-md5"] = createHash("md5").update(body).digest("base64");
+    for (const name of Object.keys(headers)) {
+      if (/^x-amz-(sdk-)?checksum-/.test(name)) delete headers[name];
+    }
+  }
+}
+
+function addLog(client: S3Client, log: S3Log): void {
+  client.middlewareStack.add(
+    (next, { commandName = "" }) =>
+      async (args) => {
+        try {
+          const result = await next(args);
+          log.answer(commandName, result.output.$metadata);
+          return result;
+        } catch (error) {
+          log.failure(commandName, error);
+          throw error;
+        }
+      },
+    { step: "initialize", name: "longshoreAnswers" },
+  );
+  client.middlewareStack.add(
+    (next, { commandName = "" }) =>
+      async (args) => {
+        log.request(commandName, args.request as S3Request);
+        return await next(args);
+      },
+    // After the signature was made.
+    { step: "deserialize", priority: "low", name: "longshoreRequests" },
+  );
+}
