@@ -31,9 +31,19 @@ async function openPostgres(
 ): Promise<MetadataStore> {
   const { openPostgresStore } = await import("./metadata/postgres/postgres-store.ts");
   if (passwordFile === undefined) return await openPostgresStore(options, timing);
-  const password = await readFile(passwordFile, "utf8");
-  const secret = password.replace(/\r?\n$/, "");
-  return await openPostgresStore({ ...options, password: secret }, timing);
+  const password = await readPassword(passwordFile);
+  return await openPostgresStore({ ...options, password }, timing);
+}
+
+async function readPassword(file: string): Promise<string> {
+  try {
+    return (await readFile(file, "utf8")).replace(/\r?\n$/, "");
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
+    throw new Error(`metadata.postgres.passwordfile: ${file} cannot be read${code}`, {
+      cause: error,
+    });
+  }
 }
 
 function defaultPath(storage: StorageConfig | BlobStore): string {

@@ -1,6 +1,6 @@
 /** Opens the storage that was asked for. A vendor's package is loaded only where it is used. */
 import type { ObjectStorage, StorageConfig } from "./config/config.ts";
-import type { BlobStore } from "./storage/blob-store.ts";
+import { StorageUnavailable, type BlobStore } from "./storage/blob-store.ts";
 import { createFilesystemStore } from "./storage/filesystem.ts";
 import { createMemoryStore } from "./storage/memory.ts";
 import type { ObjectBucket } from "./storage/objects/object-bucket.ts";
@@ -17,6 +17,7 @@ export interface StorageSurroundings {
   readonly newId: () => string;
   readonly observer: BucketObserver | undefined;
   readonly log: (message: string, fields: object) => void;
+  readonly report: (problem: string, error: unknown) => void;
 }
 
 export async function openStorage(
@@ -41,13 +42,33 @@ async function openObjectStore(
     import("./storage/objects/resilient-bucket-settings.ts"),
   ]);
   const timing = { now: clock, after: afterTimeout, random };
-  return createObjectStore({
+  const store = createObjectStore({
     bucket: makeResilient(bucket, { timing, settings: resilience, observer }),
     rootDirectory,
     distributionKeys,
     newId,
     now,
   });
+  try {
+    await ask(store, surroundings);
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+  return store;
+}
+
+/**
+ * A bucket that is not there, or not ours, is better found out at the start than by clients. One
+ * that does not answer will: a node that did not start for it would stay away longer than it.
+ */
+async function ask(store: BlobStore, { report }: StorageSurroundings): Promise<void> {
+  try {
+    await store.upkeep.readMarker();
+  } catch (error) {
+    if (!(error instanceof StorageUnavailable)) throw error;
+    report("the storage does not answer; until it does, clients are told to come back", error);
+  }
 }
 
 async function openBucket(

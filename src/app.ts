@@ -140,7 +140,8 @@ async function openPorts(
 }
 
 async function openBytes(options: ComposeOptions): Promise<BlobStore> {
-  const { links = [], log, observeStorage, report, storage } = options;
+  const { links = [], log, observeStorage, storage } = options;
+  const report = options.report ?? (() => undefined);
   const store = isBlobStore(storage)
     ? storage
     : await openStorage(storage, {
@@ -150,6 +151,7 @@ async function openBytes(options: ComposeOptions): Promise<BlobStore> {
         newId: randomUUID,
         observer: observeStorage,
         log: log ?? (() => undefined),
+        report,
       });
   if (links.length === 0) return store;
   try {
@@ -158,7 +160,7 @@ async function openBytes(options: ComposeOptions): Promise<BlobStore> {
       s3RootDirectory: s3RootDirectory(storage),
       now: Date.now,
       fetch,
-      report: report ?? (() => undefined),
+      report,
     });
   } catch (error) {
     if (!isBlobStore(storage)) await store.close();
