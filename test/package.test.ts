@@ -39,7 +39,9 @@ before(async () => {
   const packed = await pack(join(folder, "source"));
   files = packed.files.map(({ path }) => path);
   await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }');
-  await npm(folder, "install", "--prefer-offline", join(folder, "source", packed.filename));
+  // Vendors' packages are for those who use them.
+  const options = ["--prefer-offline", "--omit=optional"];
+  await npm(folder, "install", ...options, join(folder, "source", packed.filename));
 });
 
 after(() => rm(folder, { recursive: true, force: true }));
@@ -115,6 +117,21 @@ test("the installed registry starts, takes a blob, gives it back and stops", asy
     server.kill("SIGTERM");
   }
   assert.deepEqual(await ended, [0, null], log);
+});
+
+test("a storage whose packages are not installed says which ones to install", async () => {
+  const config = join(folder, "s3.yml");
+  await writeFile(
+    config,
+    [
+      "version: 0.1",
+      "storage: { s3: { bucket: images, region: eu-west-1 } }",
+      `metadata: { sqlite: { path: ${join(folder, "metadata.db")} } }`,
+    ].join("\n"),
+  );
+  const command = join(folder, "node_modules/.bin/longshore");
+  const run = execute(command, ["serve", config], { env: childEnvironment() });
+  await assert.rejects(run, { code: 1, stderr: /^longshore: [^\n]*@aws-sdk\/client-s3[^\n]*\n$/ });
 });
 
 test("a TypeScript program mounts the registry", async () => {
