@@ -49,10 +49,19 @@ const needless: Table = [
   ["storage.filesystem.maxthreads", "not needed: nothing is found by walking folders"],
 ];
 
-/** Of `needless`, what the file has. */
+const keysInFolder =
+  "not needed: in a folder committed content lies under Distribution's keys in any case";
+
+/** Of all this, what the file has. */
 export function notNeeded(values: unknown): Table {
-  return needless.filter(([path]) => {
-    const value = valueAt(values, path.split("."));
-    return value !== undefined && value !== null;
-  });
+  const given = needless.filter(([path]) => isGiven(values, path));
+  const isFolder = valueAt(values, ["storage", "filesystem"]) !== undefined;
+  return isFolder && isGiven(values, "storage.distributionkeys")
+    ? [...given, ["storage.distributionkeys", keysInFolder]]
+    : given;
+}
+
+function isGiven(values: unknown, path: string): boolean {
+  const value = valueAt(values, path.split("."));
+  return value !== undefined && value !== null;
 }

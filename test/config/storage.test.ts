@@ -105,10 +105,16 @@ test("what Distribution needs and Longshore does not is told once, with the reas
 filesystem: {rootdirectory: /data, maxthreads: 100}
 cache: {blobdescriptor: redis, blobdescriptorsize: 10000}
 tag: {concurrencylimit: 8}
+distributionkeys: true
 redirect:
 `);
   const paths = warnings.map((warning) => warning.split(": not needed: ")[0]);
-  assert.deepEqual(paths, ["storage.cache", "storage.tag", "storage.filesystem.maxthreads"]);
+  assert.deepEqual(paths, [
+    "storage.cache",
+    "storage.tag",
+    "storage.filesystem.maxthreads",
+    "storage.distributionkeys",
+  ]);
 
   const redis = "redis: {addrs: ['cache:6379'], password: p, pool: {maxidle: 16}}";
   const [warning, ...others] = parseBeside(redis).warnings;
