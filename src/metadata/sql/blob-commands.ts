@@ -7,7 +7,7 @@ import type { CommandInput, CommandResult } from "../commands.ts";
 import { ensureRepository, findRepository, recordChange, type CommandContext } from "./context.ts";
 import type { RowLock } from "./locks.ts";
 import { blobKind } from "./manifest-edges.ts";
-import { all, first, only, send, type Plan } from "./plan.ts";
+import { all, first, send, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 import type { Database } from "./schema.ts";
 
@@ -186,11 +186,14 @@ const endUpload = statement((db, place: { id: string; epoch: number }) =>
     .deleteFrom("uploads")
     .where("id", "=", place.id)
     .where("writer_epoch", "=", place.epoch)
-    .returning(["repository"]),
-);
-
-const repositoryById = statement((db, place: { id: number }) =>
-  db.selectFrom("repositories").select(["id", "name"]).where("id", "=", place.id),
+    .returning(["repository"])
+    .returning((from) =>
+      from
+        .selectFrom("repositories")
+        .select("name")
+        .whereRef("repositories.id", "=", "uploads.repository")
+        .as("repositoryName"),
+    ),
 );
 
 const setAlias = statement((db, place: { digest: string; blob: number }) =>
@@ -212,18 +215,15 @@ export function* commitUpload(
   // Whoever took the lease meanwhile has raised the epoch, and then this finds nothing.
   const upload = yield* first(endUpload(ctx, { id: input.id, epoch: input.epoch }));
   if (upload === undefined) return { outcome: "lost" };
-  const repository = yield* only(repositoryById(ctx, { id: upload.repository }));
+  const { repository: repositoryId, repositoryName } = upload;
+  if (repositoryName === null) throw new Error(`upload ${input.id} belongs to no repository`);
   const blob = yield* upsertBlob(ctx, found, input);
   for (const digest of input.aliases) yield* send(setAlias(ctx, { digest, blob }));
-  yield* linkBlob(ctx, {
-    repository: repository.id,
-    blob,
-    graceMs: input.graceMs,
-  });
+  yield* linkBlob(ctx, { repository: repositoryId, blob, graceMs: input.graceMs });
   yield* recordChange(ctx, input.origin, {
     kind: "blob.push",
-    repositoryId: repository.id,
-    repository: repository.name as RepositoryName,
+    repositoryId,
+    repository: repositoryName as RepositoryName,
     digest: input.digest,
     mediaType: blobMediaType,
     size: input.size,
@@ -231,19 +231,26 @@ export function* commitUpload(
   return { outcome: "committed" };
 }
 
-/** Whether `from`, or any repository where it is not given, links the blob. */
-function* linkedSource(
-  ctx: CommandContext,
-  blob: BlobRow,
-  from: RepositoryName | undefined,
-): Plan<boolean> {
-  let query = ctx.db
+const anyLink = statement((db, place: { blob: number }) =>
+  db.selectFrom("repository_blobs").select("repository").where("blob", "=", place.blob).limit(1),
+);
+
+const linkFrom = statement((db, place: { blob: number; from: string }) =>
+  db
     .selectFrom("repository_blobs")
     .innerJoin("repositories", "repositories.id", "repository_blobs.repository")
     .select("repository_blobs.repository")
-    .where("repository_blobs.blob", "=", blob.id)
-    .limit(1);
-  if (from !== undefined) query = query.where("repositories.name", "=", from);
+    .where("repository_blobs.blob", "=", place.blob)
+    .where("repositories.name", "=", place.from),
+);
+
+/** Whether `from`, or any repository where it is not given, links the blob. */
+function* linkedSource(
+  ctx: CommandContext,
+  { id: blob }: BlobRow,
+  from: RepositoryName | undefined,
+): Plan<boolean> {
+  const query = from === undefined ? anyLink(ctx, { blob }) : linkFrom(ctx, { blob, from });
   return (yield* first(query)) !== undefined;
 }
 

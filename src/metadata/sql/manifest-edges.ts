@@ -9,7 +9,7 @@ import type { Digest } from "../../oci/digest.ts";
 import type { Reference } from "../../oci/manifest.ts";
 import type { CommandContext } from "./context.ts";
 import { all, send, type Plan } from "./plan.ts";
-import { statement } from "./prepared.ts";
+import { listStatement, statement } from "./prepared.ts";
 
 type BlobKind = "config" | "layer";
 
@@ -37,38 +37,73 @@ export function blobKind(kind: Reference["kind"]): BlobKind {
   return kind === "config" ? "config" : "layer";
 }
 
+interface InRepository extends Record<string, unknown> {
+  repository: number;
+}
+
+interface Named {
+  readonly digest: string;
+}
+
+const blobsByDigest = listStatement((db, rows: readonly Named[], place: InRepository) =>
+  db
+    .selectFrom("blobs")
+    .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
+    .select(["blobs.id", "blobs.digest"])
+    .where("repository_blobs.repository", "=", place.repository)
+    .where("blobs.state", "=", "live")
+    .where("blobs.digest", "in", digestsOf(rows)),
+);
+
+const blobsByAlias = listStatement((db, rows: readonly Named[], place: InRepository) =>
+  db
+    .selectFrom("blob_aliases")
+    .innerJoin("blobs", "blobs.id", "blob_aliases.blob")
+    .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
+    .select(["blobs.id", "blob_aliases.digest"])
+    .where("repository_blobs.repository", "=", place.repository)
+    .where("blobs.state", "=", "live")
+    .where("blob_aliases.digest", "in", digestsOf(rows)),
+);
+
+const manifestsByDigest = listStatement((db, rows: readonly Named[], place: InRepository) =>
+  db
+    .selectFrom("manifests")
+    .select(["id", "digest"])
+    .where("repository", "=", place.repository)
+    .where("digest", "in", digestsOf(rows)),
+);
+
+function digestsOf(rows: readonly Named[]): readonly string[] {
+  return rows.map(({ digest }) => digest);
+}
+
+type FindByDigest = typeof manifestsByDigest;
+
+/** Adds the ids of what a statement finds, by the digest that it was asked for. */
+function* findIds(
+  ctx: CommandContext,
+  query: FindByDigest,
+  wanted: { readonly repository: number; readonly digests: readonly Digest[] },
+  found: Map<string, number>,
+): Plan<void> {
+  const { digests, repository } = wanted;
+  const named = digests.map((digest) => ({ digest }));
+  for (const batch of query(ctx, named, { repository })) {
+    for (const row of yield* all(batch)) found.set(row.digest, row.id);
+  }
+}
+
 /** Ids of the live blobs which a repository links, by each digest they were asked for. */
 function* linkedBlobs(
   ctx: CommandContext,
   repository: number,
   digests: readonly Digest[],
 ): Plan<Map<string, number>> {
-  const { db } = ctx;
   const found = new Map<string, number>();
-  if (digests.length === 0) return found;
-  const canonical = yield* all(
-    db
-      .selectFrom("blobs")
-      .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
-      .select(["blobs.id", "blobs.digest"])
-      .where("repository_blobs.repository", "=", repository)
-      .where("blobs.state", "=", "live")
-      .where("blobs.digest", "in", digests),
-  );
-  for (const row of canonical) found.set(row.digest, row.id);
+  yield* findIds(ctx, blobsByDigest, { repository, digests }, found);
   const rest = digests.filter((digest) => !digest.startsWith("sha256:") && !found.has(digest));
-  if (rest.length === 0) return found;
-  const aliased = yield* all(
-    db
-      .selectFrom("blob_aliases")
-      .innerJoin("blobs", "blobs.id", "blob_aliases.blob")
-      .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
-      .select(["blobs.id", "blob_aliases.digest"])
-      .where("repository_blobs.repository", "=", repository)
-      .where("blobs.state", "=", "live")
-      .where("blob_aliases.digest", "in", rest),
-  );
-  for (const row of aliased) found.set(row.digest, row.id);
+  yield* findIds(ctx, blobsByAlias, { repository, digests: rest }, found);
   return found;
 }
 
@@ -78,15 +113,7 @@ function* knownManifests(
   digests: readonly Digest[],
 ): Plan<Map<string, number>> {
   const found = new Map<string, number>();
-  if (digests.length === 0) return found;
-  const rows = yield* all(
-    ctx.db
-      .selectFrom("manifests")
-      .select(["id", "digest"])
-      .where("repository", "=", repository)
-      .where("digest", "in", digests),
-  );
-  for (const row of rows) found.set(row.digest, row.id);
+  yield* findIds(ctx, manifestsByDigest, { repository, digests }, found);
   return found;
 }
 
@@ -118,6 +145,39 @@ export function* resolveReferences(
   return { blobs, children: [...manifestIds.values()], missing, blobChildren };
 }
 
+interface OfManifest extends Record<string, unknown> {
+  repository: number;
+  manifest: number;
+}
+
+const insertBlobEdges = listStatement((db, rows: ResolvedReferences["blobs"], place: OfManifest) =>
+  db
+    .insertInto("manifest_blobs")
+    .values(rows.map(({ blob, kind }) => ({ manifest: place.manifest, blob, kind })))
+    .onConflict((conflict) => conflict.doNothing()),
+);
+
+const insertChildren = listStatement((db, rows: readonly { child: number }[], place: OfManifest) =>
+  db
+    .insertInto("manifest_children")
+    .values(rows.map(({ child }) => ({ manifest: place.manifest, child })))
+    .onConflict((conflict) => conflict.doNothing()),
+);
+
+const insertMissing = listStatement((db, rows: readonly Unresolved[], place: OfManifest) =>
+  db
+    .insertInto("manifest_missing")
+    .values(
+      rows.map(({ digest, kind }) => ({
+        repository: place.repository,
+        digest,
+        manifest: place.manifest,
+        kind,
+      })),
+    )
+    .onConflict((conflict) => conflict.doNothing()),
+);
+
 /**
  * Writes a manifest's edges. Repeating it changes nothing: the same digest has the same references.
  */
@@ -129,41 +189,13 @@ export function* writeEdges(
     readonly resolved: ResolvedReferences;
   },
 ): Plan<void> {
-  const { db } = ctx;
   const { manifest, repository, resolved } = edges;
-  for (const batch of batches(resolved.blobs)) {
-    yield* send(
-      db
-        .insertInto("manifest_blobs")
-        .values(batch.map(({ blob, kind }) => ({ manifest, blob, kind })))
-        .onConflict((conflict) => conflict.doNothing()),
-    );
-  }
-  for (const batch of batches(resolved.children)) {
-    yield* send(
-      db
-        .insertInto("manifest_children")
-        .values(batch.map((child) => ({ manifest, child })))
-        .onConflict((conflict) => conflict.doNothing()),
-    );
-  }
-  for (const batch of batches([...resolved.missing, ...resolved.blobChildren])) {
-    yield* send(
-      db
-        .insertInto("manifest_missing")
-        .values(batch.map(({ digest, kind }) => ({ repository, digest, manifest, kind })))
-        .onConflict((conflict) => conflict.doNothing()),
-    );
-  }
-}
-
-/** Rows of one insert: statements stay short and far below any database's limit on parameters. */
-const rowsPerInsert = 100;
-
-function* batches<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let at = 0; at < items.length; at += rowsPerInsert) {
-    yield items.slice(at, at + rowsPerInsert);
-  }
+  const place = { repository, manifest };
+  const children = resolved.children.map((child) => ({ child }));
+  const missing = [...resolved.missing, ...resolved.blobChildren];
+  for (const batch of insertBlobEdges(ctx, resolved.blobs, place)) yield* send(batch);
+  for (const batch of insertChildren(ctx, children, place)) yield* send(batch);
+  for (const batch of insertMissing(ctx, missing, place)) yield* send(batch);
 }
 
 const indexesWaitingFor = statement((db, place: { repository: number; digest: string }) =>

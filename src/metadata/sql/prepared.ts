@@ -33,13 +33,11 @@ export function bind<P extends Record<string, unknown>>(
   return query.parameters.map((each) => ("place" in each ? values[each.place] : each.value));
 }
 
-type Places<P> = { readonly [K in keyof P]: P[K] };
-
 /** Compiles what `build` makes of its places. */
 export function prepare<P extends Record<string, unknown>, T>(
-  build: (place: Places<P>) => Query<T>,
+  build: (place: P) => Query<T>,
 ): PreparedQuery<P, T> {
-  const places = new Proxy({} as Places<P>, {
+  const places = new Proxy({} as P, {
     get: (_target, name) => new Place(String(name)),
   });
   const { parameters, sql } = build(places).compile();
@@ -71,4 +69,54 @@ export function statement<P extends Record<string, unknown>, T>(
     const parameters = bind(query, values);
     return { compile: () => ({ sql, parameters, kept: true }) };
   };
+}
+
+/** Rows of one statement: it stays short, and far below any database's limit on parameters. */
+const listMax = 128;
+
+/**
+ * Like `statement`, for lists: a plan runs it once for each 128 rows. It is compiled for few lengths
+ * only (1, 2, 4, ... 128), and a list's last row is repeated up to the next of these, so the
+ * statement must not mind rows that come twice.
+ */
+export function listStatement<P extends Places, R extends object, T>(
+  build: (db: Kysely<Database>, rows: readonly R[], place: P) => Query<T>,
+): (
+  ctx: { readonly dialect: SqlDialect },
+  rows: readonly R[],
+  values: P,
+) => Generator<CompiledOnce<T>> {
+  const byLength = new Map<number, ReturnType<typeof statement<Places, T>>>();
+  const ofLength = (length: number) =>
+    byLength.getOrInsertComputed(length, () =>
+      statement<Places, T>((db, place) =>
+        build(db, placesOfRows(length) as readonly R[], place as P),
+      ),
+    );
+  return function* batches(ctx, rows, values) {
+    for (let at = 0; at < rows.length; at += listMax) {
+      const batch = rows.slice(at, at + listMax);
+      const length = 2 ** Math.ceil(Math.log2(batch.length));
+      yield ofLength(length)(ctx, { ...values, ...namedByRow(batch, length) });
+    }
+  };
+}
+
+type Places = Record<string, unknown>;
+
+function placesOfRows(length: number): readonly object[] {
+  return Array.from(
+    { length },
+    (_, row) => new Proxy({}, { get: (_target, name) => new Place(`${row}.${String(name)}`) }),
+  );
+}
+
+/** The rows' values by the names of their places. */
+function namedByRow(rows: readonly object[], length: number): Places {
+  const values: Places = {};
+  for (let row = 0; row < length; row += 1) {
+    const given = rows[Math.min(row, rows.length - 1)] ?? {};
+    for (const [name, value] of Object.entries(given)) values[`${row}.${name}`] = value;
+  }
+  return values;
 }

@@ -2,10 +2,10 @@
  * Commands on uploads in progress (invariant I6). None of them is in the change log: nothing
  * happened yet.
  */
-import { sql, type Insertable } from "kysely";
+import { sql, type Selectable } from "kysely";
 import type { CommandInput, CommandResult } from "../commands.ts";
 import { ensureRepository, findRepository, type CommandContext } from "./context.ts";
-import { first, only, run, type Plan } from "./plan.ts";
+import { first, run, send, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
 import { toUploadRecord } from "./rows.ts";
 import type { Database } from "./schema.ts";
@@ -13,23 +13,20 @@ import type { Database } from "./schema.ts";
 /** Lets an interface be the places of a statement. */
 type Row = Record<string, unknown>;
 
-const insertUpload = statement((db, place: Insertable<Database["uploads"]> & Row) =>
-  db
-    .insertInto("uploads")
-    .values({
-      id: place.id,
-      repository: place.repository,
-      offset: place.offset,
-      algorithm: place.algorithm,
-      digests_so_far: place.digests_so_far,
-      store_state: place.store_state,
-      writer: place.writer,
-      writer_epoch: place.writer_epoch,
-      writer_until: place.writer_until,
-      created_at: place.created_at,
-      updated_at: place.updated_at,
-    })
-    .returningAll(),
+const insertUpload = statement((db, place: Selectable<Database["uploads"]> & Row) =>
+  db.insertInto("uploads").values({
+    id: place.id,
+    repository: place.repository,
+    offset: place.offset,
+    algorithm: place.algorithm,
+    digests_so_far: place.digests_so_far,
+    store_state: place.store_state,
+    writer: place.writer,
+    writer_epoch: place.writer_epoch,
+    writer_until: place.writer_until,
+    created_at: place.created_at,
+    updated_at: place.updated_at,
+  }),
 );
 
 export function* createUpload(
@@ -38,7 +35,7 @@ export function* createUpload(
 ): Plan<CommandResult<"createUpload">> {
   const repository = yield* ensureRepository(ctx, input.repository);
   const leased = input.writer !== undefined && input.leaseMs !== undefined;
-  const insert = insertUpload(ctx, {
+  const row = {
     id: input.id,
     repository: repository.id,
     offset: 0,
@@ -50,8 +47,9 @@ export function* createUpload(
     writer_until: leased ? ctx.now + input.leaseMs : null,
     created_at: ctx.now,
     updated_at: ctx.now,
-  });
-  return toUploadRecord(yield* only(insert), input.repository);
+  };
+  yield* send(insertUpload(ctx, row));
+  return toUploadRecord(row, input.repository);
 }
 
 const uploadById = statement((db, place: { repository: string; id: string }, { hold }) =>
@@ -116,44 +114,42 @@ interface SavePlaces extends Row {
   now: number;
 }
 
-const keepLease = statement((db, place: SavePlaces) =>
-  db
-    .updateTable("uploads")
-    .set({ updated_at: place.now })
-    .where("id", "=", place.id)
-    .where("writer_epoch", "=", place.epoch),
-);
+interface Progress extends Row {
+  offset: number;
+  digests: string;
+  state: string;
+}
 
-const setLease = statement(
-  (db, place: SavePlaces & { writer: string | null; until: number | null }) =>
+/** What a lease becomes, and what was appended where something was: one statement for each. */
+function saving(lease: "keep" | "prolong" | "release") {
+  const set = (place: SavePlaces & { until: number }) => ({
+    updated_at: place.now,
+    ...(lease === "release" && { writer: null, writer_until: null }),
+    ...(lease === "prolong" && { writer_until: place.until }),
+  });
+  const alone = statement((db, place: SavePlaces & { until: number }) =>
     db
       .updateTable("uploads")
-      .set({ writer: place.writer, writer_until: place.until, updated_at: place.now })
+      .set(set(place))
       .where("id", "=", place.id)
       .where("writer_epoch", "=", place.epoch),
-);
-
-const prolongLease = statement((db, place: SavePlaces & { until: number }) =>
-  db
-    .updateTable("uploads")
-    .set({ writer_until: place.until, updated_at: place.now })
-    .where("id", "=", place.id)
-    .where("writer_epoch", "=", place.epoch),
-);
-
-const setProgress = statement(
-  (db, place: SavePlaces & { offset: number; digests: string; state: string }) =>
+  );
+  const appended = statement((db, place: SavePlaces & Progress & { until: number }) =>
     db
       .updateTable("uploads")
       .set({
+        ...set(place),
         offset: place.offset,
         digests_so_far: place.digests,
         store_state: place.state,
-        updated_at: place.now,
       })
       .where("id", "=", place.id)
       .where("writer_epoch", "=", place.epoch),
-);
+  );
+  return { alone, appended };
+}
+
+const saves = { keep: saving("keep"), prolong: saving("prolong"), release: saving("release") };
 
 export function* saveUpload(
   ctx: CommandContext,
@@ -161,21 +157,15 @@ export function* saveUpload(
 ): Plan<CommandResult<"saveUpload">> {
   const { appended, epoch, id, lease } = input;
   const { now } = ctx;
-  const mine = { id, epoch, now };
-  let changed = 0;
-  if (appended !== undefined) {
-    const { digestsSoFar, offset, state } = appended;
-    const digests = digestsSoFar.join(" ");
-    changed = yield* run(setProgress(ctx, { ...mine, offset, digests, state }));
-    if (changed === 0) return { outcome: "lost" };
+  const statements = saves[typeof lease === "string" ? lease : "prolong"];
+  const mine = { id, epoch, now, until: typeof lease === "string" ? now : now + lease.forMs };
+  if (appended === undefined) {
+    const changed = yield* run(statements.alone(ctx, mine));
+    return { outcome: changed === 1 ? "saved" : "lost" };
   }
-  if (lease === "release") {
-    changed = yield* run(setLease(ctx, { ...mine, writer: null, until: null }));
-  } else if (lease !== "keep") {
-    changed = yield* run(prolongLease(ctx, { ...mine, until: now + lease.forMs }));
-  } else if (appended === undefined) {
-    changed = yield* run(keepLease(ctx, mine));
-  }
+  const { digestsSoFar, offset, state } = appended;
+  const progress = { offset, digests: digestsSoFar.join(" "), state };
+  const changed = yield* run(statements.appended(ctx, { ...mine, ...progress }));
   return { outcome: changed === 1 ? "saved" : "lost" };
 }
 
