@@ -92,8 +92,7 @@ function open(config: Config, listeners: Listeners): Promise<ComposedRegistry> {
       ...(uploadLeaseMs === undefined ? {} : { uploadLeaseMs }),
     },
     observe: (request) => listeners.observe?.(request),
-    observeJob: ({ counts, durationMs, job, outcome }) =>
-      listeners.log?.(`upkeep: ${job} ${outcome}`, { ...counts, durationMs }),
+    observeJob: (run) => listeners.job?.(run),
     observeStorage: {
       called: (call) => listeners.storage?.called(call),
       retried: (retry) => listeners.storage?.retried(retry),

@@ -1,7 +1,7 @@
 /** The servers around an opened registry: what they log, where they listen, how they stop. */
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { ComposedRegistry } from "../app.ts";
+import type { ComposedRegistry, ComposeOptions } from "../app.ts";
 import type { Config } from "../config/config.ts";
 import { serve, serveConnections, type CarrierOptions, type RunningServer } from "../node/serve.ts";
 import { createAccessLog } from "../observe/access-log.ts";
@@ -22,6 +22,7 @@ import type { WorkerFigures } from "./worker-messages.ts";
 export interface Listeners {
   observe?: (request: ObservedRequest) => void;
   storage?: Pick<StorageMetrics, "called" | "retried">;
+  job?: ComposeOptions["observeJob"];
   log?: (message: string, fields: object) => void;
   report?: (problem: string, error: unknown) => void;
   /** What it reported while nobody listened yet. */
@@ -70,6 +71,11 @@ function listenTo(
     else logger.error({ err: error }, problem);
   };
   listeners.storage = metrics.storage;
+  listeners.job = ({ counts, durationMs, job, outcome }) => {
+    const level = counts.removed + counts.failed > 0 ? "info" : "debug";
+    const fields = { ...counts, durationMs: Math.round(durationMs) };
+    logger[level](fields, `upkeep: ${job} ${outcome}`);
+  };
   listeners.log = (message, fields) => logger.info(fields, message);
   listeners.report = report;
   for (const [problem, error] of listeners.early.splice(0)) report(problem, error);
