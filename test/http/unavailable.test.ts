@@ -25,9 +25,15 @@ import { beginUpload, ending, expectBlob, pushBlob, pushImage } from "./pushing.
 
 const repository = "team/app";
 
-/** As the defaults, a hundred times as fast. */
+/** As the defaults, some fifty times as fast. */
 const quick = {
-  ...{ attemptMs: 100, slowAttemptMs: 300, completeMs: 300, bytesPerSecondMin: 6 * 1024 * 1024 },
+  ...{
+    attemptMs: 200,
+    callFactor: 10,
+    slowAttemptMs: 300,
+    completeMs: 300,
+    bytesPerSecondMin: 6 * 1024 * 1024,
+  },
   ...{ backoffMs: 3, backoffMaxMs: 40, idleMs: 100, resumeMs: 150, downMs: 30, probeMs: 20 },
 };
 

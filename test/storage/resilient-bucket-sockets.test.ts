@@ -16,11 +16,13 @@ import { BucketServer, type WireFault } from "./bucket-server.ts";
 import { MemoryBucket } from "./memory-bucket.ts";
 import { SocketBucket } from "./socket-bucket.ts";
 
-/** As the defaults, a hundred times as fast. */
+/** As the defaults, some fifty times as fast. */
 const quick: Partial<ResilienceSettings> = {
-  attemptMs: 100,
+  attemptMs: 200,
   slowAttemptMs: 300,
   completeMs: 300,
+  // The machine may be busy with other tests.
+  callFactor: 10,
   bytesPerSecondMin: 6 * 1024 * 1024,
   backoffMs: 3,
   backoffMaxMs: 40,
@@ -95,7 +97,7 @@ describe("An object store over sockets", { concurrency: 4 }, () => {
       const startedAt = performance.now();
       await assert.rejects(roundTrip(registry, large), StorageUnavailable);
       const tookMs = performance.now() - startedAt;
-      assert(tookMs < 2000, `${fault}: ${tookMs} ms`);
+      assert(tookMs < 10_000, `${fault}: ${tookMs} ms`);
       registry.server.fault = () => "none";
       let isBack = false;
       while (!isBack) {

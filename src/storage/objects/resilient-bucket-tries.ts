@@ -165,6 +165,8 @@ export class Tries {
           throw this.giveUp(operation, `failed ${tries} times`, error);
         }
         await this.pause({ operation, cause, error, tries: tries + 1, until, signal });
+        // A process that was held up comes out of its pause late.
+        if (this.timing.now() >= until) throw this.giveUp(operation, "takes too long", error);
       }
     }
   }
