@@ -44,10 +44,10 @@ export class Blobs {
   }
 
   /**
-   * Where a client can fetch the blob from the storage itself, if anywhere. Nobody looks whether the
-   * bytes are there: that would be a request to the storage for each pull, where signing costs none,
-   * and a client that is sent to lost bytes gets its 404 from the storage. It pushes again then, and
-   * a commit looks before it relies on what lies there (invariant I1).
+   * Where a client can fetch the blob from the storage itself, if anywhere. Nobody looks whether
+   * the bytes are there: that would be a request to the storage for each pull, where signing costs
+   * none, and a client that is sent to lost bytes gets its 404 from the storage. It pushes again
+   * then, and a commit looks before it relies on what lies there (invariant I1).
    */
   async link(blob: Blob, options: UrlOptions): Promise<string | undefined> {
     return await this.#ctx.store.url(blob.key, options);
