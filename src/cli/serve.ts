@@ -16,13 +16,11 @@ function checkEnvironment(names: readonly string[]): readonly string[] {
     /^REGISTRY_(AUTH|HTTP_TLS|PROXY|STORAGE)(_|$)/.test(name),
   );
   if (deciding.length > 0) {
-    const isKey = deciding.some((name) =>
-      /^REGISTRY_STORAGE_S3(AWS)?_(ACCESS|SECRET)KEY$/.test(name),
-    );
+    const isKey = /_S3(AWS)?_(ACCESS|SECRET)KEY\b/.test(deciding.join(" "));
+    const hint = isKey ? "; S3's keys may be in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY" : "";
     throw new Error(
       `${deciding.join(", ")}: this version does not read settings from the environment; ` +
-        "put them into the config file, or unset them" +
-        (isKey ? ". For keys of S3 set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead" : ""),
+        `put them into the config file, or unset them${hint}`,
     );
   }
   return names.map((name) => `${name} in the environment has no effect in this version`);
