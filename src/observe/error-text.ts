@@ -54,7 +54,7 @@ function codeOf(error: Error): string | undefined {
   return "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-export function withoutSecrets(text: string): string {
+function withoutSecrets(text: string): string {
   const cut = text.length > textMax ? `${text.slice(0, textMax)}...` : text;
   return cut.replaceAll(credentials, "$1").replaceAll(query, "$1?...");
 }

@@ -1,4 +1,4 @@
-/** Blobs that clients fetch from the storage itself, or from a cache in front of it. spec: end-2. */
+/** Blobs that clients fetch from the storage itself, or from a cache before it. spec: end-2. */
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -242,7 +242,7 @@ function hang(signal: AbortSignal | undefined): Promise<never> {
   return promise;
 }
 
-export function concat(pieces: readonly Uint8Array[]): Bytes {
+function concat(pieces: readonly Uint8Array[]): Bytes {
   return new Uint8Array(Buffer.concat(pieces));
 }
 

@@ -217,7 +217,7 @@ describe("A store that is down", () => {
     assert.equal(time.now(), before);
   });
 
-  it("is asked once in two seconds, and everybody is let through once it has answered", async () => {
+  it("is asked once in two seconds, and all are let through when it has answered", async () => {
     let isDown = true;
     const { bucket, store, time } = given(() => (isDown ? { does: "transient" } : {}));
     const ask = (): Promise<boolean> =>

@@ -90,7 +90,7 @@ export class AwsAddresses {
 }
 
 /** Entries that are no networks are passed over; a text that is no such list is an error. */
-export function parseRanges(text: string, regions: readonly string[] | undefined): BlockList {
+function parseRanges(text: string, regions: readonly string[] | undefined): BlockList {
   const document: unknown = JSON.parse(text);
   const list = new BlockList();
   const v4 = entriesOf(document, "prefixes", "ip_prefix");

@@ -1,4 +1,4 @@
-/** What all calls to one object store have in common: whether it answers, and what it may be asked. */
+/** What all calls to one object store have in common: whether it answers, what it may be asked. */
 import type { ResilienceSettings } from "./resilient-bucket-settings.ts";
 
 /**

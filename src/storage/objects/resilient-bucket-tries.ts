@@ -135,7 +135,7 @@ export class Tries {
       abandon(new AttemptTimeout(`no answer within ${Math.round(limitMs)} ms`));
     });
     signal?.addEventListener("abort", aborted, { once: true });
-    // What an abandoned try says of its own end is of no interest, and a late success came too late.
+    // What an abandoned try says of its end is of no interest, and a late success came too late.
     const ended = (): unknown => controller.signal.reason;
     work.then(
       (result) => (controller.signal.aborted ? reject(ended()) : resolve(result)),

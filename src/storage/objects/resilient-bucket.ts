@@ -4,8 +4,8 @@
  *
  * - Made again are calls that timed out or failed with `BucketError.transient`; every call is safe
  *   to repeat. `PartsUnknown`, absence, and what the store refuses are answers.
- * - A limit grows with the bytes that are sent (`bytesPerSecondMin`): what goes on slowly is not cut
- *   off, what hangs is.
+ * - A limit grows with the bytes that are sent (`bytesPerSecondMin`): what goes on slowly is not
+ *   cut off, what hangs is.
  * - The pauses between tries are random (full jitter), the tries of all calls together are limited
  *   (`RetryBudget`), and so is the time of each call as a whole.
  * - A body that breaks off or stalls is taken up again where it stood.
