@@ -73,11 +73,15 @@ async function ask(store: BlobStore, { report }: StorageSurroundings): Promise<v
 
 async function openBucket(
   storage: ObjectStorage,
-  { log }: StorageSurroundings,
+  { log, now }: StorageSurroundings,
 ): Promise<ObjectBucket> {
   if ("s3" in storage) {
     const { createS3Bucket } = await import("./storage/s3/s3-bucket.ts");
     return await createS3Bucket(storage.s3, { log });
+  }
+  if ("azure" in storage) {
+    const { createAzureBucket } = await import("./storage/azure/azure-bucket.ts");
+    return await createAzureBucket(storage.azure, { now });
   }
   throw new Error(`${Object.keys(storage).join(" ")}: not in this version`);
 }
