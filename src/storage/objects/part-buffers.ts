@@ -6,26 +6,29 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const bufferBytes = 64 * 1024;
 /** Less than this is copied to the end of the buffer before it, so that tiny chunks fill it too. */
 const smallBytes = 16 * 1024;
-/**
- * Spare buffers are kept up to this many (4 MiB), since fresh memory costs page faults. More would
- * be held for ever after one busy minute.
- */
-const keptBuffersMax = 64;
+/** So many spare buffers are kept in any case (4 MiB), since fresh memory costs page faults. */
+const keptBuffersMin = 64;
 
 /** The buffers of all uploads of a store. */
 export class PartBuffers {
   readonly #kept: ArrayBuffer[] = [];
+  #taken = 0;
 
   take(): ArrayBuffer {
+    this.#taken += 1;
     return this.#kept.pop() ?? new ArrayBuffer(bufferBytes);
   }
 
+  /**
+   * While a part is sent the next one fills, so that as much is kept as is in use: it is needed in
+   * a moment. When the uploads have ended it goes.
+   */
   give(buffer: ArrayBuffer): void {
+    this.#taken -= 1;
     // One that a cancelled body kept is empty.
-    if (buffer.byteLength !== bufferBytes) return;
-    if (this.#kept.length < keptBuffersMax) this.#kept.push(buffer);
+    if (buffer.byteLength === bufferBytes) this.#kept.push(buffer);
     // Frees it now, where the collector would let megabytes pile up.
-    else buffer.transfer(0);
+    while (this.#kept.length > Math.max(keptBuffersMin, this.#taken)) this.#kept.pop()?.transfer(0);
   }
 }
 
