@@ -167,6 +167,8 @@ class Suite implements Given {
     this.#ends.push(remove);
     const registry = await createRegistry({
       ...options,
+      // Stores that sign would send clients away; these tests look at what this registry sends.
+      http: { redirect: false, ...options.http },
       storage,
       metadata,
       report: (problem, error) => this.#problems.push(`${problem}: ${String(error)}`),

@@ -9,9 +9,11 @@ import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { metadataKinds, type StorageKind } from "./support/places.ts";
 
-/** Files whose tests are about one storage, which `npm test` runs them on. */
-const elsewhere: Readonly<Record<string, string>> = {
+/** Files whose tests make a registry of their own. `npm test` runs them. */
+const once: Readonly<Record<string, string>> = {
+  "elsewhere.test.ts": "brings a store that signs as it is told",
   "healing.test.ts": "damages files in a folder",
+  "unavailable.test.ts": "brings a store and a database that fail as they are told",
 };
 
 export async function describeHttp(storage: StorageKind): Promise<void> {
@@ -20,7 +22,7 @@ export async function describeHttp(storage: StorageKind): Promise<void> {
     process.env["LONGSHORE_TEST_STORAGE"] = storage;
     process.env["LONGSHORE_TEST_METADATA"] = metadata;
     for (const file of files) {
-      const reason = elsewhere[basename(file)];
+      const reason = once[basename(file)];
       if (reason !== undefined) {
         test(`${basename(file)} on ${storage} and ${metadata}`, { skip: reason });
         continue;
