@@ -244,6 +244,22 @@ describe("A store that is down", () => {
     );
   });
 
+  it("costs whoever probes it one try, not all of them", async () => {
+    const { bucket, time } = given(() => ({ does: "hang" }));
+    const waits: number[] = [];
+    for (let count = 0; count < 8; count += 1) {
+      const startedAt = time.now();
+      await assert.rejects(time.until(bucket.head("a", {})), isUnavailable);
+      waits.push(time.now() - startedAt);
+      await time.pass(probeMs);
+    }
+    assert(
+      waits.slice(0, 2).every((ms) => ms <= attemptMs * callFactor),
+      waits.join(" "),
+    );
+    assert.deepEqual(new Set(waits.slice(2)), new Set([attemptMs]));
+  });
+
   it("does not keep others out while a probe hangs", async () => {
     let does: "hang" | "ok" = "hang";
     const { bucket, time } = given(() => ({ does }));

@@ -19,10 +19,14 @@ export class StoreHealth {
     this.#settings = settings;
   }
 
-  /** How long to stay away, ms; `undefined`: go. */
-  refusal(now: number): number | undefined {
+  /**
+   * How long to stay away, ms; `undefined`: go. The probe is somebody's first try: a client that
+   * has waited for one in vain need not wait for another.
+   */
+  refusal(now: number, isRetry: boolean): number | undefined {
     if (this.#probeAt === undefined) return undefined;
     if (now < this.#probeAt) return this.#probeAt - now;
+    if (isRetry) return this.#settings.probeMs;
     this.#probeAt = now + this.#settings.probeMs;
     return undefined;
   }

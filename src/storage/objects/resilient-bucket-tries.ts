@@ -151,14 +151,16 @@ export class Tries {
   async #tryOften<T>(call: Attempted<T>, startedAt: number): Promise<T> {
     const { operation, signal } = call;
     const until = startedAt + call.limitMs * this.settings.callFactor;
+    let last: unknown;
     for (let tries = 1; ; tries += 1) {
       signal?.throwIfAborted();
-      if (call.isLocal !== true) this.#refuseWhenDown(operation);
+      if (call.isLocal !== true) this.#refuseWhenDown(operation, last);
       const begunAt = this.timing.now();
       try {
         return await this.#tryOnce(call, until - begunAt);
       } catch (error) {
         if (signal?.aborted === true) throw signal.reason;
+        last = error;
         const cause = this.#judge(error, { begunAt, isLocal: call.isLocal === true });
         if (cause === undefined) throw error;
         if (tries === this.settings.attempts) {
@@ -197,11 +199,13 @@ export class Tries {
     return undefined;
   }
 
-  #refuseWhenDown(operation: BucketOperation): void {
-    const retryAfterMs = this.#health.refusal(this.timing.now());
+  /** `last`: what the try before came to, if there was one. */
+  #refuseWhenDown(operation: BucketOperation, last: unknown): void {
+    const retryAfterMs = this.#health.refusal(this.timing.now(), last !== undefined);
     if (retryAfterMs === undefined) return;
-    const message = `${operation} was not tried: the store does not answer at the moment`;
-    throw new StorageUnavailable(this.#store, message, { retryAfterMs });
+    const again = last === undefined ? "tried" : "tried again";
+    const message = `${operation} was not ${again}: the store does not answer at the moment`;
+    throw new StorageUnavailable(this.#store, message, { cause: last, retryAfterMs });
   }
 
   #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
