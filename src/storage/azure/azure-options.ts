@@ -18,7 +18,10 @@ export interface AzureOptions {
   readonly container: string;
   /** `accountkey` at the top level is `{ type: "shared_key" }` here. */
   readonly credentials?: AzureCredentials | undefined;
-  /** `connectionstring`: takes the place of account name, key and URL, when given. */
+  /**
+   * `connectionstring`: where the account is and how to be let in, unless there are `credentials`.
+   * With a key in it URLs are signed; with a signature they are not.
+   */
   readonly connectionString?: string | undefined;
   /** The domain below `<account>.blob.`; `core.windows.net` unless given. */
   readonly realm?: string | undefined;
@@ -26,7 +29,7 @@ export interface AzureOptions {
   readonly serviceUrl?: string | undefined;
   /** `skipverify`: takes any TLS certificate. */
   readonly skipVerify?: boolean | undefined;
-  /** Bytes of a block; 16 MiB unless given. No parameter of Distribution's. */
+  /** Bytes of a block; 8 MiB unless given. No parameter of Distribution's. */
   readonly chunkBytes?: number | undefined;
 }
 
