@@ -194,14 +194,14 @@ function uploads(storage: ClusterOptions["storage"]): void {
     const location = await at(0).beginUpload(name);
     const held = at(0).open("PATCH", location, octets);
     await held.send(content.subarray(0, 4 * mib));
-    // The node has the bytes, and so the lease, when another one is refused.
-    const second = { headers: octets, body: content };
-    let refused: Answer | undefined;
-    await until("the refusal of a second writer", async () => {
-      refused = await at(1).send("PATCH", `${location}`, second);
-      return refused.status === 416;
+    const id = location.split("?")[0]?.split("/").at(-1);
+    await until("the first writer's lease", async () => {
+      const writer = "SELECT FROM uploads WHERE id = $1 AND writer IS NOT NULL";
+      return (await cluster().database.query(writer, [id])).length === 1;
     });
-    assert(refused !== undefined);
+    const second = { headers: octets, body: content };
+    const refused = await at(1).send("PATCH", location, second);
+    assertStatus(refused, 416);
     assert(refused.header("retry-after") !== undefined, "it is told to come back");
     await held.send(content.subarray(4 * mib));
     const patched = await held.end();
