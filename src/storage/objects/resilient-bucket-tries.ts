@@ -166,6 +166,7 @@ export class Tries {
         if (tries === this.settings.attempts) {
           throw this.giveUp(operation, `failed ${tries} times`, error);
         }
+        if (call.isLocal !== true) this.#refuseWhenDown(operation, error);
         await this.pause({ operation, cause, error, tries: tries + 1, until, signal });
         // A process that was held up comes out of its pause late.
         if (this.timing.now() >= until) throw this.giveUp(operation, "takes too long", error);
