@@ -179,10 +179,15 @@ export const partCases: ContractCases = {
       await other.abort(upload);
       const size = bytes.length;
       const offset = size;
-      const more = (): ReadableStream<Uint8Array> => bodyOf([someBytes(partBytes * 2)]);
+      // Some vendors tell at the next byte, some when all is put together.
+      const goOn = async (): Promise<void> => {
+        const more = bodyOf([someBytes(partBytes * 2)]);
+        const { size: all, state } = await store.append(upload, more, { offset });
+        await store.commit({ id: upload.id, state }, digest(bytes), all);
+      };
       await assert.rejects(other.commit(upload, digest(bytes), size), UploadLost);
       await assert.rejects(async () => await readAll(await other.read(upload, size)), UploadLost);
-      await assert.rejects(store.append(upload, more(), { offset }), UploadLost);
+      await assert.rejects(goOn(), UploadLost);
       await assert.rejects(other.create(upload.id, { from: upload, size }), UploadLost);
     }
   },

@@ -22,9 +22,9 @@ import type {
   StoredUpload,
   StoreUpkeep,
 } from "../blob-store.ts";
-import type { ObjectBucket } from "./object-bucket.ts";
+import { PartsUnknown, type ObjectBucket } from "./object-bucket.ts";
 import type { ObjectContext } from "./object-context.ts";
-import { deleteObjects } from "./object-context.ts";
+import { deleteObjects, isThere } from "./object-context.ts";
 import { copyToParts } from "./object-copy.ts";
 import { Border } from "./object-errors.ts";
 import { listBlobs, listUploads } from "./object-list.ts";
@@ -211,13 +211,21 @@ class ObjectStore implements BlobStore {
     return streamObject(body, { store: this.name, signal, translate });
   }
 
-  /** The path has its old content, or none, until all of the copy is there. */
+  /**
+   * The path has its old content, or none, until all of the copy is there. Where a vendor has one
+   * list of parts for a path, the first of several copies ends the others.
+   */
   async #copyTo(key: BlobKey, source: UploadObject): Promise<void> {
     const { bucket } = this.#ctx;
     const object = this.#object(key);
     if (source.size === 0) return await bucket.put(object, [], {});
     const { list, target } = await copyToParts(this.#ctx, source, object);
     const parts = list.map(([tag], index) => ({ number: index + 1, tag }));
-    await bucket.completeParts(target, parts, {});
+    try {
+      await bucket.completeParts(target, parts, {});
+    } catch (error) {
+      if (!(error instanceof PartsUnknown)) throw error;
+      if (!(await isThere(this.#ctx, object, source.size))) throw error;
+    }
   }
 }
