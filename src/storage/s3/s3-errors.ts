@@ -30,11 +30,17 @@ const transientStatuses: ReadonlySet<number> = new Set([408, 425, 429]);
 /** The server will never do it. */
 const notImplemented = 501;
 
+/** A certificate that is not believed: no time will change that. */
+const certificatePattern = /CERT|UNABLE_TO_|ERR_TLS_|HOSTNAME_MISMATCH/;
+
 /** What an operator can do about it. */
 const advice: Readonly<Record<string, string>> = {
   AccessDenied: "check the policy of the key or the role: it may not do this to the bucket",
   AllAccessDisabled: "check the account of the bucket",
   AuthorizationHeaderMalformed: "check region",
+  EAI_AGAIN: "check regionendpoint and the name servers",
+  ENOTFOUND: "check regionendpoint and the name servers",
+  EPROTO: "check secure: the server may not speak TLS",
   CredentialsProviderError: "check accesskey and secretkey, or the role of this machine",
   ExpiredToken: "check sessiontoken: it has expired",
   InvalidAccessKeyId: "check accesskey",
@@ -46,6 +52,7 @@ const advice: Readonly<Record<string, string>> = {
   RequestTimeTooSkewed: "check this machine's clock",
   SignatureDoesNotMatch: "check secretkey and region",
 };
+const untrusted = "check the server's certificate; NODE_EXTRA_CA_CERTS names more authorities";
 const forbidden = "check accesskey, secretkey and the bucket's policy";
 
 export function failureOf(error: unknown): S3Failure {
@@ -72,10 +79,12 @@ function isTransient(error: unknown): boolean {
     return (status >= 500 && status !== notImplemented) || transientStatuses.has(status);
   }
   // No answer came: the network, or a server that is going away. The rest is a mistake of ours.
-  return error instanceof Error && "code" in error && typeof error.code === "string";
+  const isSystem = error instanceof Error && "code" in error && typeof error.code === "string";
+  return isSystem && !certificatePattern.test(code);
 }
 
 function adviceFor({ code, status }: S3Failure): string {
+  if (status === undefined && certificatePattern.test(code)) return untrusted;
   const known = Object.hasOwn(advice, code) ? advice[code] : undefined;
   return known ?? (status === 403 ? forbidden : "");
 }
