@@ -22,11 +22,15 @@ export class ConnectionDealer {
   /** Who was given one longest ago is first. */
   readonly #takers = new Set<ConnectionTaker>();
   readonly #waiting = new Set<Socket>();
+  #isClosed = false;
 
   constructor() {
     // As `node/serve.ts` has its own: these options stay with a connection that is given away.
     const options = { allowHalfOpen: true, keepAlive: true, noDelay: true, pauseOnConnect: true };
-    this.#server = createServer(options, (socket) => this.#deal(socket));
+    this.#server = createServer(options, (socket) => {
+      socket.on("error", () => undefined);
+      this.deal(socket);
+    });
   }
 
   /** Port 0 is any free one; the answer says which. */
@@ -47,7 +51,7 @@ export class ConnectionDealer {
     this.#takers.add(taker);
     for (const socket of this.#waiting) {
       this.#waiting.delete(socket);
-      this.#deal(socket);
+      this.deal(socket);
     }
   }
 
@@ -55,26 +59,27 @@ export class ConnectionDealer {
     this.#takers.delete(taker);
   }
 
-  /** Accepts nothing more. Connections that were given away are their workers'. */
-  close(): void {
-    this.#server.close();
-    for (const socket of this.#waiting) socket.destroy();
-  }
-
-  #deal(socket: Socket): void {
+  /** Gives a connection away, or keeps it until there is somebody to take it. */
+  deal(socket: Socket): void {
     const taker = this.#fewest();
     if (taker !== undefined) {
       this.#takers.delete(taker);
       this.#takers.add(taker);
       taker.take(socket);
-    } else if (this.#waiting.size < waitingMax) this.#wait(socket);
+    } else if (!this.#isClosed && this.#waiting.size < waitingMax) this.#wait(socket);
     else socket.destroy();
+  }
+
+  /** Accepts nothing more. Connections that were given away are their workers'. */
+  close(): void {
+    this.#isClosed = true;
+    this.#server.close();
+    for (const socket of this.#waiting) socket.destroy();
   }
 
   #wait(socket: Socket): void {
     this.#waiting.add(socket);
     socket.once("close", () => this.#waiting.delete(socket));
-    socket.on("error", () => undefined);
   }
 
   #fewest(): ConnectionTaker | undefined {

@@ -134,6 +134,7 @@ export class WorkerFleet {
     for (;;) {
       const reason = await place.process.ended;
       dealer.remove(place.process);
+      for (const socket of place.process.takeBack()) dealer.deal(socket);
       if (this.#ending.signal.aborted) return;
       const couldServe = place.state === "ready";
       place.state = "down";

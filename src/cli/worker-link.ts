@@ -25,7 +25,9 @@ export class PrimaryChannel {
   readonly #early: Socket[] = [];
   #take: Take | undefined;
   #answers: Answers | undefined;
+  #taken: number[] = [];
   #closedCount = 0;
+  #isTelling = false;
 
   constructor() {
     assert(process.send !== undefined, "a worker is started by `longshore serve`");
@@ -36,7 +38,7 @@ export class PrimaryChannel {
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => undefined);
     process.on("message", (message: ToWorker, socket: unknown) => {
       if (message.kind === "begin") task.resolve(message.task);
-      else if (message.kind === "connection") this.#connected(socket);
+      else if (message.kind === "connection") this.#connected(message.id, socket);
       else if (message.kind === "question") void this.#answer(message.id, message.about);
       else this.#stop.resolve();
     });
@@ -76,22 +78,34 @@ export class PrimaryChannel {
     if (process.connected) process.disconnect?.();
   }
 
-  #connected(socket: unknown): void {
-    if (!(socket instanceof Socket)) {
-      this.#closed();
-      return;
+  #connected(id: number, socket: unknown): void {
+    this.#taken.push(id);
+    if (socket instanceof Socket) {
+      socket.once("close", () => this.#closed());
+      if (this.#take === undefined) this.#early.push(socket);
+      else this.#take(socket);
+    } else {
+      this.#closedCount += 1;
     }
-    socket.once("close", () => this.#closed());
-    if (this.#take === undefined) this.#early.push(socket);
-    else this.#take(socket);
+    this.#tellSoon();
   }
 
-  /** Connections that close together are told together. */
   #closed(): void {
     this.#closedCount += 1;
-    if (this.#closedCount > 1) return;
+    this.#tellSoon();
+  }
+
+  /**
+   * What happens in one turn of the event loop is told together. It is told before anything is read
+   * from a new connection: one whose worker died before it told can be given to another worker.
+   */
+  #tellSoon(): void {
+    if (this.#isTelling) return;
+    this.#isTelling = true;
     setImmediate(() => {
-      this.#send({ kind: "closed", count: this.#closedCount });
+      this.#isTelling = false;
+      this.#send({ kind: "connections", taken: this.#taken, closed: this.#closedCount });
+      this.#taken = [];
       this.#closedCount = 0;
     });
   }

@@ -30,7 +30,7 @@ export interface WorkerAnswers {
 export type ToWorker =
   | { readonly kind: "begin"; readonly task: WorkerTask }
   /** Comes with a socket, unless the client has gone in the meantime. */
-  | { readonly kind: "connection" }
+  | { readonly kind: "connection"; readonly id: number }
   | { readonly kind: "question"; readonly id: number; readonly about: keyof WorkerAnswers }
   /** End what is in flight, take nothing new. */
   | { readonly kind: "stop" };
@@ -39,8 +39,8 @@ export type FromWorker =
   | { readonly kind: "ready"; readonly greeting: string }
   /** It cannot start, and ends. */
   | { readonly kind: "failed"; readonly message: string }
-  /** So many more of the connections that it was given are closed. */
-  | { readonly kind: "closed"; readonly count: number }
+  /** Connections that it was given: those that it has now, and how many more are closed. */
+  | { readonly kind: "connections"; readonly taken: readonly number[]; readonly closed: number }
   | {
       readonly kind: "answer";
       readonly id: number;

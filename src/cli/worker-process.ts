@@ -17,7 +17,10 @@ export class WorkerProcess implements ConnectionTaker {
   readonly ended: Promise<string>;
   readonly #child: ChildProcess;
   readonly #asked = new Map<number, (answer: Answer | undefined) => void>();
+  /** Given to it, but it has not said that it has them: they are still open in this process. */
+  readonly #given = new Map<number, Socket>();
   #connectionCount = 0;
+  #nextConnection = 1;
   #nextQuestion = 1;
 
   constructor(task: WorkerTask) {
@@ -36,7 +39,7 @@ export class WorkerProcess implements ConnectionTaker {
     this.#child.on("message", (message: FromWorker) => {
       if (message.kind === "ready") ready.resolve(message.greeting);
       else if (message.kind === "failed") failure = message.message;
-      else if (message.kind === "closed") this.#connectionCount -= message.count;
+      else if (message.kind === "connections") this.#seen(message.taken, message.closed);
       else this.#asked.get(message.id)?.(message.answer);
     });
     const end = (reason: string): void => {
@@ -45,7 +48,8 @@ export class WorkerProcess implements ConnectionTaker {
       for (const answer of this.#asked.values()) answer(undefined);
     };
     this.#child.once("error", (error) => end(error.message));
-    this.#child.once("exit", (code, signal) => end(failure ?? endText(code, signal)));
+    // Comes when the channel is closed too: nothing is sent to it any more.
+    this.#child.once("close", (code, signal) => end(failure ?? endText(code, signal)));
     // Whoever has begun the others too hears of the first that failed.
     this.ready.catch(() => undefined);
     this.#send({ kind: "begin", task });
@@ -61,10 +65,20 @@ export class WorkerProcess implements ConnectionTaker {
 
   take(socket: Socket): void {
     this.#connectionCount += 1;
-    const message: ToWorker = { kind: "connection" };
-    // When the worker has just died its client gets a closed connection, as all its others do.
-    if (this.#child.connected) this.#child.send(message, socket, {}, () => undefined);
-    else socket.destroy();
+    const id = this.#nextConnection;
+    this.#nextConnection += 1;
+    this.#given.set(id, socket);
+    const message: ToWorker = { kind: "connection", id };
+    // Left to itself Node would forget sockets that are on their way when the worker dies.
+    const options = { keepOpen: true };
+    if (this.#child.connected) this.#child.send(message, socket, options, () => undefined);
+  }
+
+  /** After its end: the connections that it was given and has never read from. */
+  takeBack(): readonly Socket[] {
+    const sockets = [...this.#given.values()];
+    this.#given.clear();
+    return sockets;
   }
 
   /** How it is; `undefined` when it does not say. */
@@ -90,6 +104,15 @@ export class WorkerProcess implements ConnectionTaker {
 
   kill(): void {
     this.#child.kill("SIGKILL");
+  }
+
+  #seen(taken: readonly number[], closed: number): void {
+    this.#connectionCount -= closed;
+    for (const id of taken) {
+      // Only this process's descriptor of it: the connection goes on in the worker.
+      this.#given.get(id)?.destroy();
+      this.#given.delete(id);
+    }
   }
 
   #send(message: ToWorker): void {

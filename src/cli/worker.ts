@@ -12,7 +12,7 @@ try {
   await serveConfig(task.config, { file: task.file, worker: channel.link(task) });
 } catch (error) {
   await channel.fail(error instanceof Error ? error.message : String(error));
-  process.exitCode = 1;
-} finally {
-  channel.close();
+  // Whatever was opened before must not keep it: the primary waits for its end.
+  process.exit(1);
 }
+channel.close();

@@ -1,0 +1,97 @@
+/**
+ * A worker is killed amid pushes, again and again. The others answer, another takes its place, and
+ * what a client was told is true afterwards.
+ *
+ * CRASH_SEED repeats a run as far as that is possible; CRASH_ROUNDS=50 kills fifty of them.
+ */
+import assert from "node:assert/strict";
+import process from "node:process";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { Inspection } from "../crash/inspect.ts";
+import { Ledger, type PendingUpload } from "../crash/ledger.ts";
+import { Worker } from "../crash/workload.ts";
+import { assertStatus, Disconnected } from "../race/support/client.ts";
+import { assertIntact } from "../race/support/places.ts";
+import { Random, seedFrom } from "../race/support/random.ts";
+import { Instance } from "./instance.ts";
+
+const clientCount = 6;
+const rounds = Number(process.env["CRASH_ROUNDS"] ?? 2);
+
+/** Requests and pieces of bodies before a worker is killed. */
+const ticksMax = 100;
+
+test("a worker that is killed amid pushes loses nothing that was acknowledged", async (t) => {
+  const seed = seedFrom("CRASH_SEED");
+  t.diagnostic(`CRASH_SEED=${seed}`);
+  const random = new Random(seed);
+  const instance = await Instance.start(t);
+  const ledger = new Ledger();
+  const uploads = new Set<PendingUpload>();
+  const sharedLayers = Array.from({ length: 3 }, () => random.bytes(30_000));
+  const people = Array.from(
+    { length: clientCount },
+    (_, index) => new Worker(`w${index}`, random.fork()),
+  );
+  for (let round = 1; round <= rounds; round += 1) {
+    const before = await instance.until((workers) => workers.every(({ up }) => up === 1));
+    const { process_id: pid = 0 } = random.pick(before);
+    let ticks = random.integer(20, ticksMax);
+    const killed = Promise.withResolvers<void>();
+    const tick = (): void => {
+      ticks -= 1;
+      if (ticks !== 0) return;
+      process.kill(pid, "SIGKILL");
+      killed.resolve();
+    };
+    let isOver = false;
+    const work = async (person: Worker): Promise<void> => {
+      const client = instance.client();
+      try {
+        while (!isOver) await person.act({ client, ledger, uploads, sharedLayers, tick });
+      } catch (error) {
+        if (!(error instanceof Disconnected)) {
+          throw new Error(instance.server.log, { cause: error });
+        }
+      }
+    };
+    const working = Promise.all(people.map(work));
+    await Promise.race([killed.promise, working]);
+    // Who comes anew is answered, by whichever worker lives.
+    for (let count = 0; count < 4; count += 1) {
+      assertStatus(await answerSoon(instance), 200);
+    }
+    const restarts = (now: readonly { readonly restarts?: number }[]): number =>
+      now.reduce((sum, worker) => sum + (worker.restarts ?? 0), 0);
+    const after = await instance.until(
+      (now) => restarts(now) === round && now.every(({ up }) => up === 1),
+    );
+    assert(!after.some((worker) => worker.process_id === pid), "another process took its place");
+    isOver = true;
+    await working;
+    const inspection = new Inspection(instance.client());
+    const interrupted = [...uploads];
+    uploads.clear();
+    await Promise.all(interrupted.map((upload) => inspection.resume(ledger, upload)));
+    await inspection.settle(ledger, round === rounds ? ledger.all() : ledger.takeTouched());
+    await inspection.pullAllTags();
+  }
+  await assertIntact(instance.root);
+  const deaths = instance.server.log.match(/a worker died/g)?.length;
+  assert.equal(deaths, rounds, instance.server.log);
+  assert.equal(instance.server.log.trim().split("\n").length, rounds, instance.server.log);
+  await instance.server.stop();
+});
+
+/** A connection that was on its way to the dead worker is lost with it; the next one is not. */
+async function answerSoon(instance: Instance): ReturnType<ReturnType<Instance["client"]>["get"]> {
+  for (;;) {
+    try {
+      return await instance.client().get("/v2/");
+    } catch (error) {
+      if (!(error instanceof Disconnected)) throw error;
+      await setImmediate();
+    }
+  }
+}
