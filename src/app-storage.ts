@@ -73,7 +73,7 @@ async function ask(store: BlobStore, { report }: StorageSurroundings): Promise<v
 
 async function openBucket(
   storage: ObjectStorage,
-  { log, now }: StorageSurroundings,
+  { log, newId, now }: StorageSurroundings,
 ): Promise<ObjectBucket> {
   if ("s3" in storage) {
     const { createS3Bucket } = await import("./storage/s3/s3-bucket.ts");
@@ -81,7 +81,7 @@ async function openBucket(
   }
   if ("azure" in storage) {
     const { createAzureBucket } = await import("./storage/azure/azure-bucket.ts");
-    return await createAzureBucket(storage.azure, { now });
+    return await createAzureBucket(storage.azure, { now, newId });
   }
   throw new Error(`${Object.keys(storage).join(" ")}: not in this version`);
 }
