@@ -13,10 +13,11 @@ import type {
   PartsTarget,
   StartedParts,
 } from "../objects/object-bucket.ts";
-import { PiecesBody } from "./s3-body.ts";
+import { toWebStream } from "../objects/vendor/answers.ts";
+import { VendorHttp } from "../objects/vendor/http.ts";
+import { PiecesBody } from "../objects/vendor/pieces-body.ts";
 import { createLinkClient, createS3Client, loadS3Packages } from "./s3-client.ts";
 import type { S3Packages, S3Sdk } from "./s3-client.ts";
-import { toWebStream } from "./s3-download.ts";
 import { failureOf, toBucketError } from "./s3-errors.ts";
 import { S3Log } from "./s3-log.ts";
 import type { S3Options, S3Surroundings } from "./s3-options.ts";
@@ -47,15 +48,18 @@ class S3Bucket implements ObjectBucket {
   readonly #settings: S3Settings;
   readonly #sdk: S3Sdk;
   readonly #packages: S3Packages;
+  readonly #http: VendorHttp;
   readonly #client: S3Client;
   readonly #links: S3Client;
   /** What each object that is made is given. */
   readonly #made: ReturnType<typeof madeWith>;
 
-  constructor(packages: S3Packages, settings: S3Settings, { log }: S3Surroundings) {
-    const { copies, logLevel, partBytes, partBytesMin } = settings;
+  constructor(packages: S3Packages, settings: S3Settings, { log, proxyEnv }: S3Surroundings) {
+    const { copies, logLevel, partBytes, partBytesMin, skipVerify } = settings;
     const { sdk } = packages;
-    const options = { sdk, settings, log: new S3Log(logLevel, log) };
+    const http = new VendorHttp({ skipVerify, proxyEnv });
+    const options = { sdk, settings, log: new S3Log(logLevel, log), http };
+    this.#http = http;
     this.#packages = packages;
     this.#sdk = sdk;
     this.#settings = settings;
@@ -98,7 +102,10 @@ class S3Bucket implements ObjectBucket {
       }
     });
     if (found === undefined) return undefined;
-    return { size: found.ContentLength ?? 0, body: toWebStream(found.Body as Readable) };
+    return {
+      size: found.ContentLength ?? 0,
+      body: toWebStream(found.Body as Readable, toReadError),
+    };
   }
 
   async put(key: string, pieces: readonly Uint8Array[], { signal }: Call): Promise<void> {
@@ -264,6 +271,7 @@ class S3Bucket implements ObjectBucket {
   async close(): Promise<void> {
     this.#client.destroy();
     this.#links.destroy();
+    this.#http.destroy();
   }
 
   get #bucket(): { readonly Bucket: string } {
@@ -351,6 +359,10 @@ function madeWith({ object }: S3Settings): {
 
 type StorageClass = import("@aws-sdk/client-s3").StorageClass;
 type ObjectAcl = import("@aws-sdk/client-s3").ObjectCannedACL;
+
+function toReadError(error: unknown): BucketError {
+  return toBucketError("get", error);
+}
 
 /** Servers differ in the quotes. */
 function tagOf(etag: string | undefined): string | undefined {

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 /** The vendor's client, set up: one try per call, and only the checksums that S3 asks for. */
 import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
-import { PiecesBody } from "./s3-body.ts";
+import type { VendorHttp } from "../objects/vendor/http.ts";
+import { PiecesBody } from "../objects/vendor/pieces-body.ts";
 import { S3Http, type S3Request } from "./s3-http.ts";
 import type { S3Log } from "./s3-log.ts";
 import type { S3Settings } from "./s3-settings.ts";
@@ -32,10 +33,21 @@ export interface S3ClientOptions {
   readonly sdk: S3Sdk;
   readonly settings: S3Settings;
   readonly log: S3Log;
+  readonly http: VendorHttp;
 }
 
-/** `undefined` for an endpoint: AWS's, as the region has it. */
-export function createS3Client({ log, sdk, settings }: S3ClientOptions): S3Client {
+/** The payload's hash that says that there is none: TLS protects the bytes already. */
+const unsigned = "UNSIGNED-PAYLOAD";
+
+/** The SDK's own words go to the terminal otherwise. What it has to say comes as errors, too. */
+const silent = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+} as const;
+
+export function createS3Client({ http, log, sdk, settings }: S3ClientOptions): S3Client {
   const config: S3ClientConfig = {
     region: settings.region,
     forcePathStyle: settings.forcePathStyle,
@@ -52,7 +64,8 @@ export function createS3Client({ log, sdk, settings }: S3ClientOptions): S3Clien
     responseChecksumValidation: "WHEN_REQUIRED",
     // A round trip per part, to save bytes that are seldom refused.
     expectContinueHeader: false,
-    requestHandler: new S3Http({ skipVerify: settings.skipVerify }),
+    logger: silent,
+    requestHandler: new S3Http(http),
   };
   const client = new sdk.S3Client(config);
   client.middlewareStack.add(
@@ -97,7 +110,7 @@ function prepare(request: MutableRequest, tls: boolean): void {
   const { body, headers, query } = request;
   if (body instanceof PiecesBody) {
     headers["content-length"] = String(body.size);
-    headers["x-amz-content-sha256"] = body.payloadHash(tls);
+    headers["x-amz-content-sha256"] = tls ? unsigned : hashOf(body);
   } else if (typeof body === "string" && query !== undefined && "delete" in query) {
     // S3 asks for a checksum of this one. The newer ones are not known to everybody.
     headers["content-md5"] = createHash("md5").update(body).digest("base64");
@@ -105,6 +118,13 @@ function prepare(request: MutableRequest, tls: boolean): void {
       if (/^x-amz-(sdk-)?checksum-/.test(name)) delete headers[name];
     }
   }
+}
+
+/** Without TLS the signature of the bytes is what tells that they arrived whole. */
+function hashOf({ pieces }: PiecesBody): string {
+  const hash = createHash("sha256");
+  for (const piece of pieces) hash.update(piece);
+  return hash.digest("hex");
 }
 
 function addLog(client: S3Client, log: S3Log): void {

@@ -1,20 +1,7 @@
-/**
- * The SDK's way to the network: Node's own client. The SDK's handler copies bodies through streams,
- * which costs as much as hashing them.
- */
-import { Agent as HttpAgent, request as httpRequest } from "node:http";
-import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
-import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import { PiecesBody } from "./s3-body.ts";
-
-/** More requests than this at a time wait for a socket. A copy in parallel takes 100. */
-const socketsMax = 256;
-/** Sockets that are kept for the next request. */
-const idleSocketsMax = 64;
-/** How long they are kept, in milliseconds: less than servers and balancers keep them. */
-const idleSocketMs = 10_000;
-/** A server that is there accepts a connection within this time, in milliseconds. */
-const connectMs = 10_000;
+/** The SDK's way to the network, in the shape that the SDK asks for. */
+import type { IncomingMessage } from "node:http";
+import type { VendorHttp } from "../objects/vendor/http.ts";
+import { PiecesBody } from "../objects/vendor/pieces-body.ts";
 
 /** The SDK's request, as far as it matters here. */
 export interface S3Request {
@@ -22,7 +9,9 @@ export interface S3Request {
   readonly protocol: string;
   readonly hostname: string;
   readonly port?: number | undefined;
+  /** Escaped. */
   readonly path: string;
+  /** Not escaped. */
   readonly query?: Readonly<Record<string, string | readonly string[] | null>> | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: unknown;
@@ -35,11 +24,6 @@ export interface S3Response {
   readonly body: IncomingMessage;
 }
 
-export interface S3HttpOptions {
-  /** Whether certificates are not looked at. */
-  readonly skipVerify: boolean;
-}
-
 interface HandleOptions {
   readonly abortSignal?: unknown;
 }
@@ -47,46 +31,29 @@ interface HandleOptions {
 /** What the SDK calls a request handler. */
 export class S3Http {
   readonly metadata: { readonly handlerProtocol: string } = { handlerProtocol: "http/1.1" };
-  readonly #http: HttpAgent;
-  readonly #https: HttpsAgent;
+  readonly #http: VendorHttp;
 
-  constructor({ skipVerify }: S3HttpOptions) {
-    const keeping = {
-      keepAlive: true,
-      maxSockets: socketsMax,
-      maxFreeSockets: idleSocketsMax,
-      // The one that was used last: it is the least likely to be closed just now.
-      scheduling: "lifo",
-      timeout: idleSocketMs,
-    } as const;
-    this.#http = new HttpAgent(keeping);
-    this.#https = new HttpsAgent({ ...keeping, rejectUnauthorized: !skipVerify });
+  constructor(http: VendorHttp) {
+    this.#http = http;
   }
 
   async handle(
-    request: S3Request,
+    { body, headers, hostname, method, path, port, protocol, query }: S3Request,
     { abortSignal }: HandleOptions = {},
   ): Promise<{ readonly response: S3Response }> {
-    const signal = abortSignal instanceof AbortSignal ? abortSignal : undefined;
-    signal?.throwIfAborted();
-    const { promise, reject, resolve } = Promise.withResolvers<S3Response>();
-    const sent = this.#open(request);
-    const aborted = (): void => void sent.destroy(asError(signal?.reason));
-    signal?.addEventListener("abort", aborted, { once: true });
-    sent.once("close", () => signal?.removeEventListener("abort", aborted));
-    sent.once("response", (response) => resolve(toResponse(response)));
-    // A request that fails after its answer has come fails the answer's body.
-    sent.on("error", reject);
-    limitConnecting(sent);
-    writeBody(sent, request.body);
-    return { response: await promise };
+    const host = port === undefined ? hostname : `${hostname}:${port}`;
+    const message = await this.#http.send({
+      method,
+      headers,
+      url: `${protocol}//${host}${path}${queryOf(query)}`,
+      body: asBody(body),
+      signal: abortSignal instanceof AbortSignal ? abortSignal : undefined,
+    });
+    return { response: toResponse(message) };
   }
 
-  /** Ends idle connections, and those in use. */
-  destroy(): void {
-    this.#http.destroy();
-    this.#https.destroy();
-  }
+  /** The connections belong to whoever made them: two clients share them. */
+  destroy(): void {}
 
   /** The SDK offers its own settings; there are none that matter here. */
   updateHttpClientConfig(): void {}
@@ -94,39 +61,12 @@ export class S3Http {
   httpHandlerConfigs(): Record<string, never> {
     return {};
   }
-
-  #open({ headers, hostname, method, path, port, protocol, query }: S3Request): ClientRequest {
-    const options: RequestOptions = {
-      method,
-      headers,
-      // Node wants an address of IPv6 without its brackets.
-      host: hostname.replace(/^\[(.*)\]$/, "$1"),
-      port,
-      path: `${path}${queryOf(query)}`,
-    };
-    if (protocol === "https:") return httpsRequest({ ...options, agent: this.#https });
-    return httpRequest({ ...options, agent: this.#http });
-  }
 }
 
-/** Afterwards whoever called decides how long is too long. */
-function limitConnecting(request: ClientRequest): void {
-  request.once("socket", (socket) => {
-    if (!socket.connecting) return;
-    const timer = setTimeout(() => {
-      const message = `no connection within ${connectMs / 1000} s`;
-      request.destroy(Object.assign(new Error(message), { code: "ETIMEDOUT" }));
-    }, connectMs);
-    const done = (): void => clearTimeout(timer);
-    socket.once("connect", done).once("close", done);
-  });
-}
-
-function writeBody(request: ClientRequest, body: unknown): void {
-  if (body instanceof PiecesBody) body.writeTo(request);
-  else if (typeof body === "string" || body instanceof Uint8Array) request.end(body);
-  else if (body === undefined) request.end();
-  else request.destroy(new TypeError("a body that is neither text nor bytes"));
+function asBody(body: unknown): PiecesBody | string | Uint8Array | undefined {
+  if (body === undefined || typeof body === "string") return body;
+  if (body instanceof PiecesBody || body instanceof Uint8Array) return body;
+  throw new TypeError("a body that is neither text nor bytes");
 }
 
 function toResponse(message: IncomingMessage): S3Response {
@@ -151,8 +91,4 @@ function escape(text: string): string {
   const hex = (character: string): string =>
     `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
   return encodeURIComponent(text).replaceAll(/[!'()*]/g, hex);
-}
-
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error("aborted", { cause: reason });
 }

@@ -76,4 +76,6 @@ export type S3LogLevel = (typeof s3LogLevels)[number];
 export interface S3Surroundings {
   /** Takes what `logLevel` asks for. Never a secret, a signature or a body. */
   readonly log?: (message: string, fields: Readonly<Record<string, unknown>>) => void;
+  /** HTTPS_PROXY, HTTP_PROXY and NO_PROXY: the proxies to S3. */
+  readonly proxyEnv?: Readonly<Record<string, string | undefined>> | undefined;
 }
