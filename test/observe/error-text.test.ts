@@ -28,7 +28,7 @@ test("causes are told once each, even when they go in circles", () => {
   inner.cause = outer;
   assert.equal(messageOf(outer), "s3: get failed: reset");
   assert.equal(messageOf(new Error("lost", { cause: new Error("closed") })), "lost (closed)");
-  const several = new AggregateError([], "");
+  const several = Object.assign(new AggregateError([], "none of them"), { message: "" });
   assert.equal(messageOf(several), "AggregateError");
   assert.equal(messageOf(Object.assign(several, { code: "ECONNREFUSED" })), "ECONNREFUSED");
   assert.equal(messageOf("a text"), "a text");
