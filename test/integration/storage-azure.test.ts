@@ -31,9 +31,10 @@ const options: AzureOptions = {
 
 async function open(
   changes: Partial<AzureOptions> = {},
-  surroundings: AzureSurroundings = {},
+  surroundings: Partial<AzureSurroundings> = {},
 ): Promise<ObjectBucket> {
-  return await createAzureBucket({ ...options, ...changes }, surroundings);
+  const defaults = { now: Date.now, newId: randomUUID };
+  return await createAzureBucket({ ...options, ...changes }, { ...defaults, ...surroundings });
 }
 
 await objectBucketContract("Azure on Azurite", async () => await open());
@@ -69,7 +70,7 @@ describe("Signed URLs of Azure", () => {
   async function linked(
     method: "GET" | "HEAD",
     changes: Partial<AzureOptions> = {},
-    surroundings: AzureSurroundings = {},
+    surroundings: Partial<AzureSurroundings> = {},
   ): Promise<URL> {
     const bucket = await open(changes, surroundings);
     try {

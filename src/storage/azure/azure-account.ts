@@ -1,15 +1,16 @@
 /** The vendor's client, set up: one try per call, on our own HTTP. */
-import type { TokenCredential } from "@azure/identity";
+import type * as Identity from "@azure/identity";
+import type * as Sdk from "@azure/storage-blob";
 import type {
   BlobServiceClient,
   StoragePipelineOptions,
   StorageSharedKeyCredential,
 } from "@azure/storage-blob";
-import { VendorHttp } from "../objects/vendor/http.ts";
+import { VendorHttp, type VendorHttpOptions } from "../objects/vendor/http.ts";
 import { azureHttpClient } from "./azure-http.ts";
 import type { AzureCredentials, AzureOptions } from "./azure-options.ts";
 
-export type AzureSdk = typeof import("@azure/storage-blob");
+export type AzureSdk = typeof Sdk;
 
 export interface AzureAccount {
   readonly accountName: string;
@@ -26,9 +27,12 @@ export interface AzureAccount {
 /** Azure's own cloud. */
 const defaultRealm = "core.windows.net";
 
-export async function openAccount(options: AzureOptions): Promise<AzureAccount> {
+export async function openAccount(
+  options: AzureOptions,
+  proxyEnv: VendorHttpOptions["proxyEnv"],
+): Promise<AzureAccount> {
   const sdk = await loadSdk();
-  const http = new VendorHttp({ skipVerify: options.skipVerify });
+  const http = new VendorHttp({ skipVerify: options.skipVerify, proxyEnv });
   const client: StoragePipelineOptions = {
     httpClient: azureHttpClient(http),
     // Others try again.
@@ -65,14 +69,14 @@ async function loadSdk(): Promise<AzureSdk> {
 
 async function tokenCredential(
   credentials: Exclude<AzureCredentials, { readonly type: "shared_key" }> | undefined,
-): Promise<TokenCredential> {
+): Promise<Identity.TokenCredential> {
   const identity = await loadIdentity();
   if (credentials?.type !== "client_secret") return new identity.DefaultAzureCredential();
   const { clientId, secret, tenantId } = credentials;
   return new identity.ClientSecretCredential(tenantId, clientId, secret);
 }
 
-async function loadIdentity(): Promise<typeof import("@azure/identity")> {
+async function loadIdentity(): Promise<typeof Identity> {
   try {
     return await import("@azure/identity");
   } catch (cause) {

@@ -25,7 +25,7 @@ import {
   targetStartedAt,
   toBlockId,
 } from "./azure-blocks.ts";
-import { brokenOff, failureOf, toBucketError } from "./azure-errors.ts";
+import { brokenOff, failureOf, orAbsent, toBucketError, unlessThere } from "./azure-errors.ts";
 import { AzureLinks } from "./azure-links.ts";
 import type { AzureOptions } from "./azure-options.ts";
 import { AzurePages } from "./azure-pages.ts";
@@ -48,7 +48,11 @@ const pageSize = 5000;
 
 export interface AzureSurroundings {
   /** Milliseconds UTC. */
-  readonly now?: () => number;
+  readonly now: () => number;
+  /** A word that never comes again, on any node. */
+  readonly newId: () => string;
+  /** HTTPS_PROXY and the like. Default: no proxy. */
+  readonly proxyEnv?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 /**
@@ -57,21 +61,21 @@ export interface AzureSurroundings {
  */
 export async function createAzureBucket(
   options: AzureOptions,
-  { now = Date.now }: AzureSurroundings = {},
+  surroundings: AzureSurroundings,
 ): Promise<ObjectBucket> {
   const { chunkBytes = defaultPartBytes } = options;
   if (chunkBytes < partBytesMin || chunkBytes > partBytesMax) {
     const allowed = `${partBytesMin} to ${partBytesMax} bytes`;
     throw new Error(`storage.azure: blocks of ${chunkBytes} bytes; possible are ${allowed}`);
   }
-  const account = await openAccount(options);
-  return new AzureBucket(account, { container: options.container, chunkBytes, now });
+  const account = await openAccount(options, surroundings.proxyEnv);
+  const { container } = options;
+  return new AzureBucket(account, { ...surroundings, container, chunkBytes });
 }
 
-interface Settings {
+interface Settings extends AzureSurroundings {
   readonly container: string;
   readonly chunkBytes: number;
-  readonly now: () => number;
 }
 
 class AzureBucket implements ObjectBucket {
@@ -80,17 +84,17 @@ class AzureBucket implements ObjectBucket {
   readonly #account: AzureAccount;
   readonly #container: ContainerClient;
   readonly #links: AzureLinks;
-  readonly #now: () => number;
+  readonly #settings: Settings;
   readonly #pages = new AzurePages();
   /** Whether the server has said that it cannot. */
   #cannotCopy = false;
 
-  constructor(account: AzureAccount, { chunkBytes: partBytes, container, now }: Settings) {
-    this.limits = { partBytes, partBytesMin, partsMax };
+  constructor(account: AzureAccount, settings: Settings) {
+    this.limits = { partBytes: settings.chunkBytes, partBytesMin, partsMax };
     this.#account = account;
-    this.#container = account.service.getContainerClient(container);
-    this.#links = new AzureLinks(account, now);
-    this.#now = now;
+    this.#container = account.service.getContainerClient(settings.container);
+    this.#links = new AzureLinks(account, settings.now);
+    this.#settings = settings;
   }
 
   async head(key: string, { signal }: Call): Promise<ObjectInfo | undefined> {
@@ -155,7 +159,8 @@ class AzureBucket implements ObjectBucket {
 
   /** Nothing is known to Azure before the first block. */
   async beginParts(): Promise<string> {
-    return newTarget(this.#now());
+    const { newId, now } = this.#settings;
+    return newTarget(now(), newId());
   }
 
   /** To a blob that was completed as well: `completeParts` then makes a longer one of it. */
@@ -165,7 +170,7 @@ class AzureBucket implements ObjectBucket {
     pieces: readonly Uint8Array[],
     { signal }: Call,
   ): Promise<string> {
-    const block = newBlock(id, number);
+    const block = newBlock(id, number, this.#settings.newId());
     await this.#sending("putPart", pieces, signal, async (body, options) => {
       await this.#blob(key).stageBlock(toBlockId(block), () => body, body.size, options);
     });
@@ -182,7 +187,7 @@ class AzureBucket implements ObjectBucket {
     return await this.#call("copyPart", signal, async (options) => {
       const url = await this.#link(source.key);
       if (url === undefined) return undefined;
-      const block = newBlock(id, number);
+      const block = newBlock(id, number, this.#settings.newId());
       const { end, start } = source.span;
       const blob = this.#blob(key);
       try {
@@ -211,10 +216,8 @@ class AzureBucket implements ObjectBucket {
       const wanted = parts.map(({ tag }) => tag);
       const blob = this.#blob(key);
       const ids = wanted.map(toBlockId);
-      const isNew = await unlessThere(
-        blob.commitBlockList(ids, { ...options, conditions: { ifNoneMatch: "*" } }),
-      );
-      if (isNew) return;
+      const isNew = { ...options, conditions: { ifNoneMatch: "*" } };
+      if ((await unlessThere(blob.commitBlockList(ids, isNew))) !== undefined) return;
       const { committedBlocks = [], etag } = await blob.getBlockList("committed", options);
       const has = committedBlocks.map(({ name }) => fromBlockId(name));
       const isOwn = has.some((block) => targetOf(block) === id);
@@ -237,14 +240,9 @@ class AzureBucket implements ObjectBucket {
       if (targets.length !== 1 || targets[0] !== id) return;
       const blob = this.#blob(key);
       const conditions = { ifNoneMatch: "*" };
-      let etag: string | undefined;
-      const isNew = await unlessThere(
-        blob.commitBlockList([], { ...options, conditions }).then((made) => {
-          ({ etag } = made);
-        }),
-      );
-      if (!isNew || etag === undefined) return;
-      await orAbsent(blob.delete({ ...options, conditions: { ifMatch: etag } }));
+      const made = await unlessThere(blob.commitBlockList([], { ...options, conditions }));
+      if (made?.etag === undefined) return;
+      await orAbsent(blob.delete({ ...options, conditions: { ifMatch: made.etag } }));
     });
   }
 
@@ -307,9 +305,10 @@ class AzureBucket implements ObjectBucket {
         maxPageSize: pageSize,
         ...(marker === undefined ? {} : { continuationToken: marker }),
       });
-      const { value } = await pages.next();
-      const found: readonly BlobItem[] = value?.segment.blobItems ?? [];
-      marker = value?.continuationToken;
+      const page = await pages.next();
+      if (page.done === true) return { items: [], more: false };
+      const found = page.value.segment.blobItems;
+      marker = page.value.continuationToken;
       const more = marker !== undefined && marker !== "";
       const last = found.at(-1)?.name;
       if (more && marker !== undefined && last !== undefined) {
@@ -375,27 +374,6 @@ const unknownBlocks: ReadonlySet<string> = new Set([
   // Another list was faster, with which all other blocks are gone.
   "ConditionNotMet",
 ]);
-
-async function orAbsent<T>(request: Promise<T>): Promise<T | undefined> {
-  try {
-    return await request;
-  } catch (error) {
-    if (failureOf(error).code === "BlobNotFound") return undefined;
-    throw error;
-  }
-}
-
-/** Whether a request that wants no blob to be there has found none. */
-async function unlessThere(request: Promise<unknown>): Promise<boolean> {
-  try {
-    await request;
-    return true;
-  } catch (error) {
-    const { code } = failureOf(error);
-    if (code === "BlobAlreadyExists" || code === "ConditionNotMet") return false;
-    throw error;
-  }
-}
 
 function toInfo({ name: key, properties }: BlobItem): ObjectInfo {
   const { contentLength: size = 0, lastModified } = properties;

@@ -77,6 +77,27 @@ export function brokenOff(error: unknown): BucketError {
   return new BucketError("azure", `get: ${message}`, { cause: error, transient: true });
 }
 
+/** Of a blob that is not there. That its container is missing stays an error. */
+export async function orAbsent<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (failureOf(error).code === "BlobNotFound") return undefined;
+    throw error;
+  }
+}
+
+/** A request that wants no blob to be there; `undefined` when there is one. */
+export async function unlessThere<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    const { code } = failureOf(error);
+    if (code === "BlobAlreadyExists" || code === "ConditionNotMet") return undefined;
+    throw error;
+  }
+}
+
 function isTransient(error: unknown): boolean {
   const { code, status } = failureOf(error);
   if (transientCodes.has(code)) return true;

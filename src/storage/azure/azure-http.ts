@@ -32,7 +32,7 @@ async function sendRequest(http: VendorHttp, request: WebResource): Promise<Http
 
 function bodyOf(body: unknown): PiecesBody | Uint8Array | string | undefined {
   // A stream is handed over as what makes it.
-  const made: unknown = typeof body === "function" ? body() : body;
+  const made: unknown = typeof body === "function" ? (body as () => unknown)() : body;
   if (made === undefined || made === null) return undefined;
   if (made instanceof PiecesBody || made instanceof Uint8Array) return made;
   if (typeof made === "string") return made;

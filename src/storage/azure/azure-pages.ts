@@ -11,7 +11,7 @@ interface KnownPage {
   readonly marker: string;
 }
 
-/** A few listings at a time, and for each the pages that are read again: the one before the last. */
+/** For a few listings at a time: whoever is amid a page asks for it again. */
 const pagesMax = 32;
 
 export class AzurePages {

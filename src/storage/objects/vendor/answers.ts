@@ -32,6 +32,10 @@ export function toWebStream(
   let wake: () => void = () => undefined;
   let failure: { readonly cause: unknown } | undefined;
   const ready = (): void => wake();
+  const readable = (): Promise<void> =>
+    new Promise((resolve) => {
+      wake = resolve;
+    });
   message.on("readable", ready).on("end", ready).on("close", ready);
   message.on("error", (cause) => {
     failure = { cause };
@@ -42,13 +46,17 @@ export function toWebStream(
       async pull(controller) {
         for (;;) {
           const chunk = message.read() as Bytes | null;
-          if (chunk !== null) return controller.enqueue(chunk);
+          if (chunk !== null) {
+            controller.enqueue(chunk);
+            return;
+          }
           if (failure !== undefined) throw translate(failure.cause);
-          if (message.readableEnded) return controller.close();
+          if (message.readableEnded) {
+            controller.close();
+            return;
+          }
           if (message.destroyed) throw translate(brokenOff());
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
+          await readable();
         }
       },
       cancel() {

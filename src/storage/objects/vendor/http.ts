@@ -5,7 +5,6 @@
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingMessage, OutgoingHttpHeaders } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
-import process from "node:process";
 import { PiecesBody } from "./pieces-body.ts";
 
 /** Sockets that are kept for the next request. */
@@ -27,13 +26,15 @@ export interface VendorRequest {
 export interface VendorHttpOptions {
   /** Whether any certificate will do. */
   readonly skipVerify?: boolean | undefined;
+  /** HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as the vendors' clients and Distribution know them. */
+  readonly proxyEnv?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 export class VendorHttp {
   readonly #http: HttpAgent;
   readonly #https: HttpsAgent;
 
-  constructor({ skipVerify = false }: VendorHttpOptions = {}) {
+  constructor({ proxyEnv, skipVerify = false }: VendorHttpOptions = {}) {
     // As many sockets as there are requests: one that is read slowly must not hold up others.
     const keeping = {
       keepAlive: true,
@@ -41,8 +42,7 @@ export class VendorHttp {
       // The one that was used last: it is the least likely to be closed just now.
       scheduling: "lifo",
       timeout: idleSocketMs,
-      // HTTPS_PROXY and NO_PROXY, as the vendors' clients and Distribution have it.
-      proxyEnv: process.env,
+      proxyEnv,
     } as const;
     this.#http = new HttpAgent(keeping);
     this.#https = new HttpsAgent({ ...keeping, rejectUnauthorized: !skipVerify });
