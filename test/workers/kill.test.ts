@@ -17,7 +17,7 @@ import { Random, seedFrom } from "../race/support/random.ts";
 import { Instance } from "./instance.ts";
 
 const clientCount = 6;
-const rounds = Number(process.env["CRASH_ROUNDS"] ?? 2);
+const rounds = Number(process.env["CRASH_ROUNDS"] ?? 1);
 
 /** Requests and pieces of bodies before a worker is killed. */
 const ticksMax = 100;
