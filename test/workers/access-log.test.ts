@@ -47,7 +47,7 @@ test("lines of the access log stay whole", async (t) => {
   let text = "";
   const greeted = Promise.withResolvers<void>();
   log.on("data", (chunk) => {
-    text += chunk;
+    text += String(chunk);
     if (text.endsWith("/library/alpine\n\n")) greeted.resolve();
   });
   await greeted.promise;

@@ -55,6 +55,10 @@ async function start(
   return { dealer, dial };
 }
 
+function isEndOf(client: Socket): (socket: Socket) => boolean {
+  return ({ remotePort }) => remotePort === client.localPort;
+}
+
 test("short connections between long ones do not move the long ones to one worker", async (t) => {
   const takers = [new Taker(), new Taker()];
   const { dial } = await start(t, takers);
@@ -65,8 +69,8 @@ test("short connections between long ones do not move the long ones to one worke
     const short = await dial();
     await once(short, "data");
     const taken = takers
-      .flatMap(({ sockets }) => [...sockets])
-      .find(({ remotePort }) => remotePort === short.localPort);
+      .map(({ sockets }) => sockets.values().find(isEndOf(short)))
+      .find((socket) => socket !== undefined);
     assert(taken !== undefined);
     const closed = once(taken, "close");
     taken.destroy();

@@ -67,8 +67,8 @@ export class Instance {
     const found: Record<string, number>[] = [];
     const lines = /^longshore_worker_(\w+)\{worker="(\d+)"\} (\d+)$/gm;
     for (const [, name = "", worker, value] of (await this.metrics()).matchAll(lines)) {
-      const figures = (found[Number(worker) - 1] ??= {});
-      figures[name] = Number(value);
+      const index = Number(worker) - 1;
+      found[index] = { ...found[index], [name]: Number(value) };
     }
     return found;
   }

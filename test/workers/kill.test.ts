@@ -45,11 +45,12 @@ test("a worker that is killed amid pushes loses nothing that was acknowledged", 
       process.kill(pid, "SIGKILL");
       killed.resolve();
     };
-    let isOver = false;
+    const over = new AbortController();
     const work = async (person: Worker): Promise<void> => {
       const client = instance.client();
       try {
-        while (!isOver) await person.act({ client, ledger, uploads, sharedLayers, tick });
+        while (!over.signal.aborted)
+          await person.act({ client, ledger, uploads, sharedLayers, tick });
       } catch (error) {
         if (!(error instanceof Disconnected)) {
           throw new Error(instance.server.log, { cause: error });
@@ -68,7 +69,7 @@ test("a worker that is killed amid pushes loses nothing that was acknowledged", 
       (now) => restarts(now) === round && now.every(({ up }) => up === 1),
     );
     assert(!after.some((worker) => worker.process_id === pid), "another process took its place");
-    isOver = true;
+    over.abort();
     await working;
     const inspection = new Inspection(instance.client());
     const interrupted = [...uploads];
