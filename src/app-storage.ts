@@ -16,6 +16,8 @@ export interface StorageSurroundings {
   /** A word that never comes again, on any node. */
   readonly newId: () => string;
   readonly observer: BucketObserver | undefined;
+  /** HTTPS_PROXY, HTTP_PROXY and NO_PROXY, on the way to an object store. */
+  readonly proxyEnv: Readonly<Record<string, string | undefined>> | undefined;
   readonly log: (message: string, fields: object) => void;
   readonly report: (problem: string, error: unknown) => void;
 }
@@ -73,15 +75,16 @@ async function ask(store: BlobStore, { report }: StorageSurroundings): Promise<v
 
 async function openBucket(
   storage: ObjectStorage,
-  { log, newId, now }: StorageSurroundings,
+  { log, newId, now, proxyEnv }: StorageSurroundings,
 ): Promise<ObjectBucket> {
   if ("s3" in storage) {
     const { createS3Bucket } = await import("./storage/s3/s3-bucket.ts");
-    return await createS3Bucket(storage.s3, { log });
+    return await createS3Bucket(storage.s3, { log, proxyEnv });
   }
   if ("azure" in storage) {
     const { createAzureBucket } = await import("./storage/azure/azure-bucket.ts");
-    return await createAzureBucket(storage.azure, { now, newId });
+    return await createAzureBucket(storage.azure, { now, newId, proxyEnv });
   }
-  throw new Error(`${Object.keys(storage).join(" ")}: not in this version`);
+  const { createGcsBucket } = await import("./storage/gcs/gcs-bucket.ts");
+  return await createGcsBucket(storage.gcs, { now, proxyEnv });
 }

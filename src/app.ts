@@ -37,6 +37,11 @@ export interface ComposeOptions {
   readonly links?: readonly LinkOptions[];
   /** The jobs behind the registry; `false`: none in this process. */
   readonly upkeep?: Partial<UpkeepSettings> | false;
+  /**
+   * An environment whose HTTPS_PROXY, HTTP_PROXY and NO_PROXY say how an object store is reached.
+   * By default none is read.
+   */
+  readonly proxyEnv?: Readonly<Record<string, string | undefined>> | undefined;
   readonly observe?: ((request: ObservedRequest) => void) | undefined;
   readonly observeJob?: ((run: JobRun) => void) | undefined;
   readonly observeStorage?: BucketObserver | undefined;
@@ -140,7 +145,7 @@ async function openPorts(
 }
 
 async function openBytes(options: ComposeOptions): Promise<BlobStore> {
-  const { links = [], log, observeStorage, storage } = options;
+  const { links = [], log, observeStorage, proxyEnv, storage } = options;
   const report = options.report ?? (() => undefined);
   const store = isBlobStore(storage)
     ? storage
@@ -150,6 +155,7 @@ async function openBytes(options: ComposeOptions): Promise<BlobStore> {
         random: Math.random,
         newId: randomUUID,
         observer: observeStorage,
+        proxyEnv,
         log: log ?? (() => undefined),
         report,
       });

@@ -93,6 +93,7 @@ function open(config: Config, listeners: Listeners): Promise<ComposedRegistry> {
       deleteReferenced,
       ...(uploadLeaseMs === undefined ? {} : { uploadLeaseMs }),
     },
+    proxyEnv: process.env,
     observe: (request) => listeners.observe?.(request),
     observeJob: (run) => listeners.job?.(run),
     observeStorage: {
