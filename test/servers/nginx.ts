@@ -19,14 +19,22 @@ export interface NginxServer extends TestServer {
   readonly host: string;
 }
 
+export interface NginxOptions {
+  /** How long it waits for a node's answer, and for the next bytes of one. */
+  readonly answerLimitSeconds?: number | undefined;
+}
+
 /** `upstreams`: `host:port` of each node. */
-export async function startNginx(upstreams: readonly string[]): Promise<NginxServer> {
+export async function startNginx(
+  upstreams: readonly string[],
+  options: NginxOptions = {},
+): Promise<NginxServer> {
   requirePrograms("nginx");
   const port = await freePorts();
   const { folder, remove } = serverFolder("nginx");
   const nginx = new Nginx(folder, port);
   try {
-    await nginx.configure(upstreams);
+    await nginx.configure(upstreams, options.answerLimitSeconds ?? 60);
     await nginx.start();
   } catch (error) {
     await nginx.stop();
@@ -61,9 +69,12 @@ class Nginx {
     this.#port = port;
   }
 
-  async configure(upstreams: readonly string[]): Promise<void> {
+  async configure(upstreams: readonly string[], answerLimitSeconds: number): Promise<void> {
     await mkdir(join(this.#folder, "temporary"));
-    await writeFile(this.#file, configuration(this.#folder, this.#port, upstreams));
+    await writeFile(
+      this.#file,
+      configuration({ folder: this.#folder, port: this.#port, upstreams, answerLimitSeconds }),
+    );
   }
 
   async start(): Promise<void> {
@@ -86,7 +97,17 @@ class Nginx {
   }
 }
 
-function configuration(folder: string, port: number, upstreams: readonly string[]): string {
+function configuration({
+  answerLimitSeconds,
+  folder,
+  port,
+  upstreams,
+}: {
+  readonly folder: string;
+  readonly port: number;
+  readonly upstreams: readonly string[];
+  readonly answerLimitSeconds: number;
+}): string {
   const servers = upstreams.map((host) => `    server ${host} max_fails=1 fail_timeout=1s;`);
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
     (name) => `  ${name}_temp_path ${folder}/temporary/${name};`,
@@ -117,8 +138,8 @@ ${servers.join("\n")}
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-Proto $scheme;
       proxy_connect_timeout 2s;
-      proxy_read_timeout 60s;
-      proxy_send_timeout 60s;
+      proxy_read_timeout ${answerLimitSeconds}s;
+      proxy_send_timeout ${answerLimitSeconds}s;
     }
   }
 }

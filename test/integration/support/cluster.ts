@@ -21,6 +21,8 @@ export interface ClusterOptions {
   readonly storage: "ceph" | "shared folder";
   /** Servers of its own, which may be stopped. */
   readonly ownServers?: boolean;
+  /** How long the balancer waits for a node's answer. */
+  readonly answerLimitSeconds?: number;
   /** Added to the configuration's section `storage`. */
   readonly storageSettings?: Readonly<Record<string, unknown>>;
   /** Added to the whole configuration. */
@@ -130,7 +132,10 @@ async function openParts(
       new RegistryNode({ name: `node-${number}`, port: await freePorts(), folder, config }),
     );
   }
-  const balancer = await startNginx(nodes.map(({ host }) => host));
+  const balancer = await startNginx(
+    nodes.map(({ host }) => host),
+    { answerLimitSeconds: options.answerLimitSeconds },
+  );
   ends.push(() => balancer.stop());
   return { nodes, balancer, postgres, database, databaseWire, storage };
 }

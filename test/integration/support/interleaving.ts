@@ -79,14 +79,19 @@ export interface TwoNodes {
   someWait(count?: number): Promise<void>;
 }
 
+const server = await startPostgres();
+const databases: TestDatabase[] = [];
+
+// Of the whole file: after the hooks of its tests, which may need their databases.
+after(async () => {
+  for (const database of databases) await database.drop();
+  await server.stop();
+});
+
 /** A fresh database on the server that all tests share. */
 export async function freshDatabase(): Promise<TestDatabase> {
-  const server = await startPostgres();
   const database = await createDatabase(server.endpoint);
-  after(async () => {
-    await database.drop();
-    await server.stop();
-  });
+  databases.push(database);
   return database;
 }
 

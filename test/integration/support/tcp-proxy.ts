@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { lasting } from "./pauses.ts";
 
 export type Direction = "request" | "response";
 
@@ -148,7 +149,7 @@ export class TcpProxy {
     const watched = this.#watch?.(piece, direction);
     if (watched !== undefined) await watched;
     if (this.#gate !== undefined) await this.#gate.promise;
-    if (this.#delayMs > 0) await later(this.#delayMs);
+    if (this.#delayMs > 0) await lasting(this.#delayMs);
     if (direction === "response") this.#bytesLeft -= piece.byteLength;
     if (this.#bytesLeft < 0) {
       const rest = Math.max(0, piece.byteLength + this.#bytesLeft);
@@ -161,13 +162,6 @@ export class TcpProxy {
     await written(to, piece);
     from.resume();
   }
-}
-
-/** What a slow network does; nobody waits for it instead of for something that happens. */
-function later(ms: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  setTimeout(resolve, ms);
-  return promise;
 }
 
 /** Also when the socket is gone: then nobody needs the piece. */
