@@ -112,7 +112,13 @@ export interface Commands {
       readonly graceMs: number;
       readonly origin: Origin;
     };
-    result: { readonly outcome: "committed" | "lost" | "moved" };
+    result:
+      | { readonly outcome: "lost" | "moved" }
+      | {
+          readonly outcome: "committed";
+          readonly repositoryId: number;
+          readonly blobId: number;
+        };
   };
 
   /** Links a blob of another repository (`from`), or of any (`from` absent), into this one. */

@@ -10,7 +10,7 @@ const content: ContractCases = {
     const wanted = scene.content("blob");
     const done = await scene.store.execute("commitUpload", scene.commitInput(upload, wanted));
     const { digest, key, size } = wanted;
-    assert.deepEqual(done, { outcome: "committed" });
+    assert.equal(done.outcome, "committed");
     const { blobId, reviewAfter, verifiedAt, ...rest } = await scene.blob(repository, digest);
     assert.deepEqual(rest, { repositoryId: upload.repositoryId, digest, key, size });
     assert(Number.isSafeInteger(blobId));
@@ -190,7 +190,7 @@ const healing: ContractCases = {
     assert.deepEqual(await scene.store.execute("commitUpload", reused), { outcome: "moved" });
     const { key, digest } = there;
     await scene.store.execute("confirmBlob", { digest, key });
-    assert.deepEqual(await scene.store.execute("commitUpload", reused), { outcome: "committed" });
+    assert.equal((await scene.store.execute("commitUpload", reused)).outcome, "committed");
     assert.equal((await scene.blob(repository, digest)).key, key);
   },
 

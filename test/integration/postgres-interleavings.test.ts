@@ -382,7 +382,7 @@ describe("a repository's first pushes", () => {
 });
 
 describe("an upload's lease", () => {
-  test("who succeeds a writer is told whom, also where it waited for another takeover", async () => {
+  test("who succeeds a writer is told whom, also after another takeover", async () => {
     const scene = nodes.scene();
     const { here, there } = commandsOf(scene);
     const { id, repository } = await scene.begin(scene.repository(), { writer: "a", leaseMs: 0 });

@@ -2,7 +2,7 @@
 import { Socket } from "node:net";
 import { Client, type ClientConfig, type QueryArrayResult, type QueryResult } from "pg";
 import type { CompiledSql, QueryRows } from "../sql/plan.ts";
-import { ConnectionLost, sqlState } from "./errors.ts";
+import { ConnectionLost, isStalePlan, sqlState } from "./errors.ts";
 import type { StatementNames } from "./statement-names.ts";
 
 export interface Answer extends QueryRows {
@@ -20,13 +20,11 @@ export interface ConnectionSettings {
   readonly now: () => number;
 }
 
-/**
- * Which server it is, and which of its histories it follows: after a failover the number of a
- * transaction may be given again to another one.
- */
-const identify = `select pg_is_in_recovery() as standby,
-  case when not pg_is_in_recovery() then (pg_control_system()).system_identifier::text || '/' ||
-    substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end as server`;
+/** A standby may lag behind, and what was acknowledged must be seen by everybody at once. */
+const askForStandby: CompiledSql = {
+  sql: "select pg_is_in_recovery() as standby",
+  parameters: [],
+};
 
 export class PostgresConnection {
   readonly #client: Client;
@@ -38,7 +36,6 @@ export class PostgresConnection {
   #unanswered = 0;
   /** When the statement that is to be answered next was sent, or became the next one. */
   #waitingSince = 0;
-  #server: string | undefined;
 
   private constructor(settings: ConnectionSettings) {
     this.#names = settings.names;
@@ -61,7 +58,7 @@ export class PostgresConnection {
     }, connectTimeoutMs);
     try {
       await connection.#client.connect();
-      await connection.#identify();
+      await connection.#refuseStandby();
       return connection;
     } catch (error) {
       const failure = connection.#failure ?? error;
@@ -72,11 +69,6 @@ export class PostgresConnection {
     } finally {
       clearTimeout(late);
     }
-  }
-
-  /** Which server this is; `undefined` where it does not say (some services hide their log). */
-  get server(): string | undefined {
-    return this.#server;
   }
 
   /** Why it cannot be used any more. */
@@ -127,17 +119,10 @@ export class PostgresConnection {
     this.#failure ??= new ConnectionLost("the connection is closed");
   }
 
-  async #identify(): Promise<void> {
-    const query = { sql: identify, parameters: [] };
-    const answer = await this.query(query).catch((error: unknown) => {
-      // Some services do not let anybody ask. Then nothing is known of a commit that was cut off.
-      if (sqlState(error)?.startsWith("42") === true || sqlState(error) === "0A000")
-        return undefined;
-      throw error;
-    });
-    const row = answer?.rows[0] as { standby: boolean; server: string | null } | undefined;
-    if (row?.standby === true) throw new ConnectionLost("the server is a standby: it cannot write");
-    this.#server = row?.server ?? undefined;
+  async #refuseStandby(): Promise<void> {
+    const { rows } = await this.query(askForStandby);
+    const [row] = rows as readonly { readonly standby: boolean }[];
+    if (row?.standby !== false) throw new ConnectionLost("the server is a standby");
   }
 
   #fail(error: Error): void {
@@ -146,6 +131,9 @@ export class PostgresConnection {
 
   /** Of a connection that has ended every error says just that, unless the server said why. */
   #reason(error: Error): Error {
+    // A migration has changed what a kept statement gives: a new session prepares it anew.
+    if (isStalePlan(error)) this.destroy("statements have to be prepared anew");
+    if (isStalePlan(error) && this.#failure !== undefined) return this.#failure;
     return sqlState(error) === undefined ? (this.#failure ?? error) : error;
   }
 }

@@ -38,6 +38,9 @@ const classes: Readonly<Record<string, FailureKind>> = {
   "58": "busy", // system_error: input and output
 };
 
+/** The server, or a limit of ours on it, has no room for another connection. */
+export const tooManyConnections = "53300";
+
 export function failureKind(error: unknown): FailureKind {
   if (error instanceof ConnectionLost) return "lost";
   const code = sqlState(error);
@@ -49,6 +52,15 @@ export function failureKind(error: unknown): FailureKind {
 export function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error) || !("severity" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** "cached plan must not change result type": it has no code of its own, and its text is translated. */
+export function isStalePlan(error: unknown): boolean {
+  return sqlState(error) === "0A000" && hasRoutine(error, "RevalidateCachedQuery");
+}
+
+function hasRoutine(error: unknown, name: string): boolean {
+  return error instanceof Error && "routine" in error && error.routine === name;
 }
 
 /** What the store's callers are told: their statement's own error, or that nobody is there. */

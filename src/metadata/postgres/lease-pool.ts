@@ -4,6 +4,7 @@
  */
 import { MetadataUnavailable } from "../metadata-store.ts";
 import type { PostgresConnection } from "./connection.ts";
+import { sqlState, tooManyConnections } from "./errors.ts";
 
 /** A node that has so many commands waiting cannot keep up; more would only cost memory. */
 const waitingMax = 1000;
@@ -98,7 +99,14 @@ export class LeasePool {
       if (last.connection.failure === undefined) return last.connection;
       this.#count -= 1;
     }
-    if (this.#count < this.#size) return await this.#openOne();
+    if (this.#count < this.#size) {
+      const opened = await this.#openOne().catch((error: unknown) => {
+        // The server gives us no more than we have: one of those will become free.
+        if (sqlState(error) === tooManyConnections && this.#count > 0) return undefined;
+        throw error;
+      });
+      if (opened !== undefined) return opened;
+    }
     if (this.#waiting.length >= waitingMax) {
       throw new MetadataUnavailable(`PostgreSQL: ${waitingMax} commands wait for a connection`);
     }

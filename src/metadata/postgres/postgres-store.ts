@@ -31,7 +31,7 @@ import { StatementNames } from "./statement-names.ts";
 const name = "postgres";
 
 /** The server says itself when a statement takes too long; only if it does not, we do. Ms. */
-const answerMarginMs = 5000;
+const defaultAnswerMarginMs = 5000;
 
 /** How often it is looked whether something has waited for too long; ms. */
 const checkEveryMs = 250;
@@ -42,6 +42,8 @@ export interface PostgresTools extends Timing {
   /** By default our own. */
   readonly migrations?: readonly Migration[];
   readonly migrationLimits?: Partial<MigrationLimits>;
+  /** How much longer than a statement may take its answer may; ms. */
+  readonly answerMarginMs?: number;
 }
 
 /**
@@ -59,7 +61,7 @@ export async function openPostgresStore(
   const settings: ConnectionSettings = {
     client: clientConfig(options),
     connectTimeoutMs: options.connectTimeoutMs ?? defaultConnectTimeoutMs,
-    answerTimeoutMs: statementTimeoutMs + answerMarginMs,
+    answerTimeoutMs: statementTimeoutMs + (tools.answerMarginMs ?? defaultAnswerMarginMs),
     names: new StatementNames({ enabled: options.preparedStatements ?? true }),
     now,
   };
@@ -81,25 +83,19 @@ export async function openPostgresStore(
     now,
   });
   const connections = new SharedConnections({ open, size: readers, now });
+  await retries.run(async () => await connections.get());
   const checks = setInterval(() => {
     pool.check(now());
     connections.check(now());
   }, checkEveryMs);
   // It keeps no process alive: who waits for an answer has a socket that does.
   checks.unref();
-  const reader = new PostgresReader({ connections, retries });
-  const writer = new PostgresWriter({ dialect, pool, retries, gate: tools.beforeStatement });
   return new SqlStore(name, {
-    reader,
+    reader: new PostgresReader({ connections, retries }),
     reads: prepareReads(dialect),
-    writer: {
-      execute: (command) => writer.execute(command),
-      close: async () => {
-        await writer.close();
-        clearInterval(checks);
-      },
-    },
+    writer: new PostgresWriter({ dialect, pool, retries, gate: tools.beforeStatement }),
     numberChanges: () => numberChanges(pool, retries),
+    closed: () => clearInterval(checks),
   });
 }
 

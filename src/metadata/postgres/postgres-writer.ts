@@ -4,8 +4,9 @@ import { MetadataUnavailable } from "../metadata-store.ts";
 import { commandPlan } from "../sql/commands.ts";
 import type { SqlDialect } from "../sql/dialect.ts";
 import type { CommandOutcome, PendingCommand, SqlWriter } from "../sql/sql-store.ts";
-import { ConnectionLost, toStoreError } from "./errors.ts";
+import { ConnectionLost, sqlState, toStoreError } from "./errors.ts";
 import type { LeasePool } from "./lease-pool.ts";
+import { settle } from "./repeated-commands.ts";
 import type { Retries } from "./retries.ts";
 import { CommitUnanswered, runTransaction, type StatementGate } from "./transaction.ts";
 
@@ -17,11 +18,10 @@ import { CommitUnanswered, runTransaction, type StatementGate } from "./transact
  */
 const relaxed: ReadonlySet<CommandName> = new Set(["createUpload", "deleteUpload", "recordPulls"]);
 
-/** How long a COMMIT that was cut off may be at work on the server; ms. */
-const commitEndsMs = 5000;
+const uniqueViolation = "23505";
 
-/** Between two looks at such a COMMIT; ms. */
-const commitLookMs = 100;
+const liveLink = `select from repository_blobs join blobs on blobs.id = repository_blobs.blob
+  where repository_blobs.repository = $1 and blobs.id = $2 and blobs.state = 'live'`;
 
 export class PostgresWriter implements SqlWriter {
   readonly #dialect: SqlDialect;
@@ -43,9 +43,7 @@ export class PostgresWriter implements SqlWriter {
 
   async execute(command: PendingCommand): Promise<CommandOutcome> {
     try {
-      // What ends before COMMIT was sent has changed nothing, and is repeated.
-      const result = await this.#retries.run(() => this.#once(command));
-      return { ok: true, result };
+      return { ok: true, result: await this.#execute(command) };
     } catch (error) {
       return { ok: false, error: toStoreError(error) };
     }
@@ -55,14 +53,45 @@ export class PostgresWriter implements SqlWriter {
     await this.#pool.close();
   }
 
-  async #once(command: PendingCommand): Promise<CommandResult<CommandName>> {
-    try {
-      return await this.#run(command);
-    } catch (error) {
-      if (!(error instanceof CommitUnanswered)) throw error;
-      if (await this.#wasCommitted(error)) return error.result as CommandResult<CommandName>;
-      throw new ConnectionLost("the connection was lost before COMMIT", { cause: error });
-    }
+  /**
+   * What ends before COMMIT was sent has changed nothing. What ends without an answer to it may
+   * have happened: it is repeated too, and the two results tell together what to say.
+   */
+  async #execute(command: PendingCommand): Promise<CommandResult<CommandName>> {
+    let unanswered: CommandResult<CommandName> | undefined;
+    const result = await this.#retries.run(async () => {
+      try {
+        return await this.#run(command);
+      } catch (error) {
+        if (error instanceof CommitUnanswered) {
+          unanswered ??= error.result as CommandResult<CommandName>;
+          throw new ConnectionLost(error.message, { cause: error });
+        }
+        // It is there: the id is the upload's own, so it was the first run that made it.
+        const isMade = command.name === "createUpload" && sqlState(error) === uniqueViolation;
+        if (isMade && unanswered !== undefined) return unanswered;
+        throw error;
+      }
+    });
+    if (unanswered === undefined) return result;
+    const settled = settle(command.name, unanswered, result);
+    if (settled !== "unknown") return settled;
+    if (await this.#isCommitted(unanswered)) return unanswered;
+    throw new MetadataUnavailable("PostgreSQL: whether the upload was committed is not known");
+  }
+
+  /** Whether what the commit of an upload was to bring about is so: whoever did it. */
+  async #isCommitted(result: CommandResult<CommandName>): Promise<boolean> {
+    if (!("outcome" in result) || result.outcome !== "committed") return false;
+    const parameters = [result.repositoryId, result.blobId];
+    return await this.#retries.run(async () => {
+      const connection = await this.#pool.lease();
+      try {
+        return (await connection.query({ sql: liveLink, parameters })).rows.length > 0;
+      } finally {
+        this.#pool.release(connection);
+      }
+    });
   }
 
   async #run(command: PendingCommand): Promise<CommandResult<CommandName>> {
@@ -73,44 +102,6 @@ export class PostgresWriter implements SqlWriter {
         this.#gate && ((sql: string) => this.#gate?.(command, sql));
       const plan = commandPlan(this.#dialect, name, input);
       return await runTransaction(connection, plan, { relaxed: relaxed.has(name), gate });
-    } finally {
-      this.#pool.release(connection);
-    }
-  }
-
-  /**
-   * Asks the server by the transaction's number. Throws `MetadataUnavailable` where it does not
-   * know, or is another one by now: then nobody does.
-   */
-  async #wasCommitted(unanswered: CommitUnanswered): Promise<boolean> {
-    const { server } = unanswered;
-    const unknown = (why: string): MetadataUnavailable =>
-      new MetadataUnavailable(`PostgreSQL: the answer to COMMIT did not come, and ${why}`, {
-        cause: unanswered,
-      });
-    const giveUpAt = this.#retries.now() + commitEndsMs;
-    for (;;) {
-      const now = await this.#retries.run(() => this.#statusOf(unanswered));
-      if (server === undefined || now.server !== server) throw unknown("the server is another one");
-      if (now.status === "committed") return true;
-      if (now.status === "aborted") return false;
-      if (now.status !== "in progress") throw unknown("the server does not know it any more");
-      if (this.#retries.now() > giveUpAt) throw unknown("the server is still at it");
-      await this.#retries.pause(commitLookMs);
-    }
-  }
-
-  async #statusOf(
-    unanswered: CommitUnanswered,
-  ): Promise<{ readonly status: string | null; readonly server: string | undefined }> {
-    const connection = await this.#pool.lease();
-    try {
-      const { server } = connection;
-      if (server !== unanswered.server) return { status: null, server };
-      const sql = "select pg_xact_status(cast($1 as xid8)) as status";
-      const { rows } = await connection.query({ sql, parameters: [unanswered.transaction] });
-      const [row] = rows as readonly { readonly status: string | null }[];
-      return { status: row?.status ?? null, server };
     } finally {
       this.#pool.release(connection);
     }

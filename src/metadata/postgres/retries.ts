@@ -49,16 +49,17 @@ export class Retries {
   /** `attempt` must be safe to repeat whenever it throws a conflict, or says that it was lost. */
   async run<T>(attempt: () => Promise<T>): Promise<T> {
     const { now, random } = this.#timing;
-    const begun = now();
+    let failingSince: number | undefined;
     for (let conflicts = 0; ;) {
       try {
         return await attempt();
       } catch (error) {
         const kind = failureKind(error);
+        failingSince ??= now();
         if (kind === "conflict" && conflicts < conflictsMax) {
           conflicts += 1;
           await sleep(random() * conflictPauseMs * conflicts);
-        } else if (kind === "lost" && now() - (this.#outageSince ?? begun) < outageMs) {
+        } else if (kind === "lost" && now() - (this.#outageSince ?? failingSince) < outageMs) {
           await sleep(random() * outagePauseMs);
         } else throw error;
       }

@@ -5,6 +5,7 @@
  */
 import { MetadataUnavailable } from "../metadata-store.ts";
 import type { PostgresConnection } from "./connection.ts";
+import { sqlState, tooManyConnections } from "./errors.ts";
 
 /** Reads that wait for their answer on one connection: more would only cost memory. */
 const unansweredMax = 1000;
@@ -18,6 +19,9 @@ interface Slot {
   usedAt: number;
 }
 
+/** How long a server that gives us no more connections is not asked for more; ms. */
+const fullMs = 1000;
+
 /** A connection that nobody has used for so long is given back to the server. */
 const idleMs = 60_000;
 
@@ -25,6 +29,7 @@ export class SharedConnections {
   readonly #open: () => Promise<PostgresConnection>;
   readonly #now: () => number;
   readonly #slots: readonly Slot[];
+  #fullUntil = 0;
   #closed = false;
 
   constructor(options: {
@@ -48,9 +53,7 @@ export class SharedConnections {
     let fewest = Number.POSITIVE_INFINITY;
     for (const slot of this.#slots) {
       if (slot.connection?.failure !== undefined) slot.connection = undefined;
-      // One that is not open yet is better than waiting behind others, worse than an idle one.
-      const unopened = slot.opening === undefined ? 0.5 : openingCost;
-      const waiting = slot.connection?.unanswered ?? unopened;
+      const waiting = slot.connection?.unanswered ?? this.#costOfOpening(slot);
       if (waiting < fewest) [best, fewest] = [slot, waiting];
     }
     if (best === undefined || fewest >= unansweredMax) {
@@ -61,13 +64,16 @@ export class SharedConnections {
     return best.connection ?? this.#opened(best);
   }
 
-  /** To be called every now and then: ends what does not answer, and what nobody uses. */
+  /**
+   * To be called every now and then: ends what does not answer, and what nobody uses. One stays, so
+   * that there is one when the server has no room for more.
+   */
   check(now: number): void {
-    for (const slot of this.#slots) {
+    for (const [index, slot] of this.#slots.entries()) {
       const { connection } = slot;
       if (connection === undefined || connection.failure !== undefined) continue;
       connection.endIfOverdue(now);
-      if (connection.unanswered > 0 || now - slot.usedAt < idleMs) continue;
+      if (index === 0 || connection.unanswered > 0 || now - slot.usedAt < idleMs) continue;
       slot.connection = undefined;
       void connection.close();
     }
@@ -82,12 +88,27 @@ export class SharedConnections {
     );
   }
 
+  /** As if so many reads waited there: better than waiting behind others, worse than being idle. */
+  #costOfOpening(slot: Slot): number {
+    if (this.#now() < this.#fullUntil) return unansweredMax - 1;
+    return slot.opening === undefined ? 0.5 : openingCost;
+  }
+
   /** Those who come while it is being opened wait for the same one. */
   #opened(slot: Slot): Promise<PostgresConnection> {
     slot.opening ??= this.#open()
       .then((connection) => {
         slot.connection = connection;
         return connection;
+      })
+      .catch((error: unknown) => {
+        if (sqlState(error) !== tooManyConnections) throw error;
+        this.#fullUntil = this.#now() + fullMs;
+        const other = this.#slots.find(
+          ({ connection }) => connection !== undefined && connection.failure === undefined,
+        );
+        if (other?.connection === undefined) throw error;
+        return other.connection;
       })
       .finally(() => {
         slot.opening = undefined;

@@ -6,28 +6,15 @@ import { failureKind } from "./errors.ts";
 /** Called before each statement of a command; tests hold a command there. */
 export type StatementGate = (sql: string) => Promise<void> | void;
 
-interface UnansweredCommit {
-  readonly transaction: string;
-  readonly server: string | undefined;
-  /** What the plan returned, if it was carried out. */
-  readonly result: unknown;
-}
-
-/**
- * The answer to COMMIT did not come: whether the transaction was carried out is known to the server
- * alone, by its number.
- */
+/** The answer to COMMIT did not come: whether it was carried out is not known. */
 export class CommitUnanswered extends Error {
   override readonly name = "CommitUnanswered";
-  readonly transaction: string;
-  readonly server: string | undefined;
+  /** What the plan returned: it holds if the transaction was carried out. */
   readonly result: unknown;
 
-  constructor(parts: UnansweredCommit, options: ErrorOptions) {
+  constructor(result: unknown, options: ErrorOptions) {
     super("the answer to COMMIT did not come", options);
-    this.transaction = parts.transaction;
-    this.server = parts.server;
-    this.result = parts.result;
+    this.result = result;
   }
 }
 
@@ -44,12 +31,6 @@ const begin = plain("begin isolation level read committed read write");
 const beginRelaxed = plain(`${begin.sql}; set local synchronous_commit = off`);
 
 const [commit, rollback] = [plain("commit"), plain("rollback")];
-
-const number: CompiledSql = {
-  sql: "select pg_current_xact_id()::text as number",
-  parameters: [],
-  kept: true,
-};
 
 /**
  * A statement that nobody awaits is followed by the next one at once. Where it fails all that
@@ -68,7 +49,6 @@ export async function runTransaction<T>(
   };
   try {
     void send(options.relaxed ? beginRelaxed : begin);
-    const numbered = send(number);
     let step = plan.next(nothing);
     while (step.done !== true) {
       await options.gate?.(step.value.sql);
@@ -76,10 +56,7 @@ export async function runTransaction<T>(
       step = plan.next(step.value.unawaited === true ? nothing : await answer);
     }
     await options.gate?.(commit.sql);
-    const transaction = await numbered;
-    const { server } = connection;
-    const unanswered = { transaction: numberOf(transaction), server, result: step.value };
-    await finish(connection, unanswered, failures);
+    await finish(connection, step.value);
     return step.value;
   } catch (error) {
     if (error instanceof CommitUnanswered) throw error;
@@ -90,11 +67,7 @@ export async function runTransaction<T>(
 }
 
 /** Resolves when the transaction is durable. */
-async function finish(
-  connection: PostgresConnection,
-  unanswered: UnansweredCommit,
-  failures: readonly unknown[],
-): Promise<void> {
+async function finish(connection: PostgresConnection, result: unknown): Promise<void> {
   // Nothing was sent on a connection that is known to be gone.
   if (connection.failure !== undefined) throw connection.failure;
   let answer: Answer;
@@ -102,16 +75,10 @@ async function finish(
     answer = await connection.query(commit);
   } catch (error) {
     if (failureKind(error) !== "lost") throw error;
-    throw new CommitUnanswered(unanswered, { cause: failures[0] ?? error });
+    throw new CommitUnanswered(result, { cause: error });
   }
   // Of a transaction that has failed COMMIT is a rollback, and no error. The caller knows whose.
   if (answer.command !== commit.sql.toUpperCase()) {
     throw new Error("PostgreSQL took the transaction back");
   }
-}
-
-function numberOf(answer: Answer): string {
-  const [row] = answer.rows as readonly { readonly number: string }[];
-  if (row === undefined) throw new Error("PostgreSQL gave the transaction no number");
-  return row.number;
 }

@@ -228,7 +228,7 @@ export function* commitUpload(
     mediaType: blobMediaType,
     size: input.size,
   });
-  return { outcome: "committed" };
+  return { outcome: "committed", repositoryId, blobId: blob };
 }
 
 const anyLink = statement((db, place: { blob: number }) =>

@@ -46,6 +46,8 @@ export function* claimBlob(
   // Held first, then asked by a new statement: who linked it, and was waited for, is seen.
   const blob = yield* holdBlobRow(ctx, input.digest, "update");
   if (blob === undefined) return { outcome: "unknown" };
+  // The claim was made already, and its answer got lost.
+  if (blob.claim === input.claim) return { outcome: "claimed", key: blob.key as BlobKey };
   const claimed = yield* first(
     ctx.db
       .updateTable("blobs")

@@ -75,9 +75,9 @@ export function statement<P extends Record<string, unknown>, T>(
 const listMax = 128;
 
 /**
- * Like `statement`, for lists: a plan runs it once for each 128 rows. It is compiled for few lengths
- * only (1, 2, 4, ... 128), and a list's last row is repeated up to the next of these, so the
- * statement must not mind rows that come twice.
+ * Like `statement`, for lists: a plan runs it once for each 128 rows. It is compiled for few
+ * lengths only (1, 2, 4, ... 128), and a list's last row is repeated up to the next of these, so
+ * the statement must not mind rows that come twice.
  */
 export function listStatement<P extends Places, R extends object, T>(
   build: (db: Kysely<Database>, rows: readonly R[], place: P) => Query<T>,

@@ -45,6 +45,7 @@ export class SqlStore implements MetadataStore {
   readonly #reads: PreparedReads;
   readonly #writer: SqlWriter;
   readonly #numberChanges: (() => Promise<boolean>) | undefined;
+  readonly #closed: (() => void) | undefined;
 
   constructor(
     name: string,
@@ -57,6 +58,8 @@ export class SqlStore implements MetadataStore {
        * one. Only where `seq` is not the order in which changes become visible (invariant I7).
        */
       readonly numberChanges?: () => Promise<boolean>;
+      /** Called when everything is closed. */
+      readonly closed?: () => void;
     },
   ) {
     this.name = name;
@@ -64,6 +67,7 @@ export class SqlStore implements MetadataStore {
     this.#reads = parts.reads;
     this.#writer = parts.writer;
     this.#numberChanges = parts.numberChanges;
+    this.#closed = parts.closed;
     this.upkeep = new SqlUpkeepReads(parts.reader, parts.reads.upkeep);
   }
 
@@ -167,6 +171,7 @@ export class SqlStore implements MetadataStore {
   async close(): Promise<void> {
     await this.#writer.close();
     await this.#reader.close();
+    this.#closed?.();
   }
 }
 
