@@ -27,9 +27,16 @@ export interface AzureAccount {
 /** Azure's own cloud. */
 const defaultRealm = "core.windows.net";
 
+export interface AccountSurroundings {
+  /** HTTPS_PROXY and the like. Default: no proxy. */
+  readonly proxyEnv?: VendorHttpOptions["proxyEnv"];
+  /** Gives tokens in place of `credentials`, for a registry that is embedded. */
+  readonly token?: Identity.TokenCredential | undefined;
+}
+
 export async function openAccount(
   options: AzureOptions,
-  proxyEnv: VendorHttpOptions["proxyEnv"],
+  { proxyEnv, token: given }: AccountSurroundings,
 ): Promise<AzureAccount> {
   const sdk = await loadSdk();
   const http = new VendorHttp({ skipVerify: options.skipVerify, proxyEnv });
@@ -38,9 +45,10 @@ export async function openAccount(
     // Others try again.
     retryOptions: { maxTries: 1 },
   };
-  const { accountName, connectionString, credentials } = options;
+  const { accountName, connectionString } = options;
   const account = { accountName, sdk, http };
-  if (credentials === undefined && connectionString !== undefined) {
+  const credentials = given === undefined ? options.credentials : undefined;
+  if (credentials === undefined && connectionString !== undefined && given === undefined) {
     const service = fromConnectionString(sdk, connectionString, client);
     const { credential } = service;
     const isKey = credential instanceof sdk.StorageSharedKeyCredential;
@@ -52,7 +60,7 @@ export async function openAccount(
     const service = new sdk.BlobServiceClient(url, signer, client);
     return { ...account, service, signer };
   }
-  const token = await tokenCredential(credentials);
+  const token = given ?? (await tokenCredential(credentials));
   const service = new sdk.BlobServiceClient(url, token, client);
   return { ...account, service, signer: "delegation" };
 }

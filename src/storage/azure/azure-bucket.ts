@@ -16,7 +16,7 @@ import type {
 import { toWebStream } from "../objects/vendor/answers.ts";
 import { inGroups } from "../objects/vendor/in-groups.ts";
 import { PiecesBody } from "../objects/vendor/pieces-body.ts";
-import { openAccount, type AzureAccount } from "./azure-account.ts";
+import { openAccount, type AccountSurroundings, type AzureAccount } from "./azure-account.ts";
 import {
   fromBlockId,
   newBlock,
@@ -46,13 +46,11 @@ const partsMax = 50_000;
 /** Azure's own. */
 const pageSize = 5000;
 
-export interface AzureSurroundings {
+export interface AzureSurroundings extends AccountSurroundings {
   /** Milliseconds UTC. */
   readonly now: () => number;
   /** A word that never comes again, on any node. */
   readonly newId: () => string;
-  /** HTTPS_PROXY and the like. Default: no proxy. */
-  readonly proxyEnv?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 /**
@@ -68,7 +66,7 @@ export async function createAzureBucket(
     const allowed = `${partBytesMin} to ${partBytesMax} bytes`;
     throw new Error(`storage.azure: blocks of ${chunkBytes} bytes; possible are ${allowed}`);
   }
-  const account = await openAccount(options, surroundings.proxyEnv);
+  const account = await openAccount(options, surroundings);
   const { container } = options;
   return new AzureBucket(account, { ...surroundings, container, chunkBytes });
 }
