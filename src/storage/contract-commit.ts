@@ -52,11 +52,8 @@ export const commitCases: ContractCases = {
     assert.equal(await store.commit(upload, digest(bytes), 5000), key);
   },
 
-  "a repeated commit brings back what was removed, or says that it is lost": async (
-    store,
-    { removes },
-  ) => {
-    if (!removes) return;
+  "a repeated commit brings back what was removed, or says that it is lost": async (store) => {
+    if (!store.upkeep.removes) return;
     const bytes = someBytes(5000);
     const upload = await uploaded(store, "back", bytes);
     const key = await store.commit(upload, digest(bytes), 5000);

@@ -15,8 +15,8 @@ import {
 import type { ContractCases } from "./contract-support.ts";
 
 export const openCases: ContractCases = {
-  "absent content is undefined": async (store, { removes }) => {
-    if (!removes) return;
+  "absent content is undefined": async (store) => {
+    if (!store.upkeep.removes) return;
     const key = await committed(store, someBytes(10));
     await store.remove(key, "claim", async () => true);
     assert.equal(await store.open(key), undefined);
@@ -202,8 +202,8 @@ export const openCases: ContractCases = {
     }
   },
 
-  "a listing bears that content comes and goes meanwhile": async (store, { removes }) => {
-    if (!removes) return;
+  "a listing bears that content comes and goes meanwhile": async (store) => {
+    if (!store.upkeep.removes) return;
     for (let seed = 1; seed <= 20; seed += 1) await committed(store, someBytes(seed, seed));
     const seen: BlobKey[] = [];
     for await (const { key } of store.list()) {

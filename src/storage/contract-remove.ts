@@ -1,5 +1,7 @@
 /** The contract of `remove`. */
 import assert from "node:assert/strict";
+import { StorageError } from "./blob-store.ts";
+import type { BlobStore } from "./blob-store.ts";
 import {
   collected,
   committed,
@@ -9,9 +11,9 @@ import {
   someBytes,
   uploaded,
 } from "./contract-support.ts";
-import type { ContractCases } from "./contract-support.ts";
+import type { ContractCase, ContractCases } from "./contract-support.ts";
 
-export const removeCases: ContractCases = {
+const casesWhereItRemoves: ContractCases = {
   "content that is unwanted still is gone": async (store) => {
     const [bytes, other] = [someBytes(100, 1), someBytes(100, 2)];
     const key = await committed(store, bytes);
@@ -107,3 +109,19 @@ export const removeCases: ContractCases = {
     }
   },
 };
+
+/** What a store that cannot remove safely says. */
+async function refuses(store: BlobStore): Promise<void> {
+  const bytes = someBytes(100);
+  const key = await committed(store, bytes);
+  const asked = async (): Promise<boolean> => assert.fail("nobody need be asked");
+  await assert.rejects(store.remove(key, "claim", asked), StorageError);
+  assert.ok(sameBytes(await contentOf(store, key), bytes));
+}
+
+export const removeCases: ContractCases = Object.fromEntries(
+  Object.entries(casesWhereItRemoves).map(([title, run]): [string, ContractCase] => [
+    title,
+    (store, scene) => (store.upkeep.removes ? run(store, scene) : refuses(store)),
+  ]),
+);

@@ -8,8 +8,6 @@ import type { BlobKey, BlobStore, OpenedBlob, StoredUpload } from "./blob-store.
 export interface ContractScene {
   /** Content of a few times this size, in bytes, is made of several pieces. */
   readonly partBytes: number;
-  /** Whether the store removes content. */
-  readonly removes: boolean;
   /** Another store on the same backend; the same one where there is no other. */
   readonly second: () => Promise<BlobStore>;
 }

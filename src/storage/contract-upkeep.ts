@@ -24,8 +24,8 @@ export const upkeepCases: ContractCases = {
     assert.equal(await store.upkeep.holdsContent(), true);
   },
 
-  "nothing stays set aside by a removal that came to its end": async (store, { removes }) => {
-    if (!removes) return;
+  "nothing stays set aside by a removal that came to its end": async (store) => {
+    if (!store.upkeep.removes) return;
     for (const answer of [true, false]) {
       const key = await committed(store, someBytes(10));
       await store.remove(key, `claim-${answer}`, async () => answer);

@@ -24,8 +24,6 @@ export interface ContractOptions {
    * is made of several pieces where the store makes such. Default 256 KiB.
    */
   readonly partBytes?: number;
-  /** Whether `remove` removes. Default true; a store that cannot do it safely refuses it. */
-  readonly removes?: boolean;
 }
 
 /** Declares the suite. `createStore` gives a new and empty store to each test, which closes it. */
@@ -41,7 +39,7 @@ export async function blobStoreContract(
     upload: uploadCases,
     parts: partCases,
     commit: commitCases,
-    remove: options.removes === false ? {} : removeCases,
+    remove: removeCases,
     upkeep: upkeepCases,
   };
   for (const [group, cases] of Object.entries(groups)) {
@@ -56,7 +54,7 @@ export async function blobStoreContract(
 async function runCase(
   run: ContractCase,
   createStore: () => Promise<BlobStore>,
-  { openSecond, partBytes = 256 * 1024, removes = true }: ContractOptions,
+  { openSecond, partBytes = 256 * 1024 }: ContractOptions,
 ): Promise<void> {
   const opened = [await createStore()];
   const [store] = opened;
@@ -67,7 +65,7 @@ async function runCase(
     return another ?? store;
   };
   try {
-    await run(store, { partBytes, removes, second });
+    await run(store, { partBytes, second });
   } finally {
     for (const each of opened.toReversed()) await each.close();
   }

@@ -56,7 +56,6 @@ async function contract(name: string, distributionKeys: boolean): Promise<void> 
   await blobStoreContract(name, async () => await store(`/${randomUUID()}`), {
     openSecond: async (first) => await store(roots.get(first) ?? ""),
     partBytes,
-    removes: !distributionKeys,
   });
 }
 

@@ -5,7 +5,11 @@
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { ByteSpan } from "../../src/storage/blob-store.ts";
-import { BucketError, PartsUnknown } from "../../src/storage/objects/object-bucket.ts";
+import {
+  BucketError,
+  PartsLeftOver,
+  PartsUnknown,
+} from "../../src/storage/objects/object-bucket.ts";
 import type {
   Call,
   CompletedPart,
@@ -40,6 +44,8 @@ export class MemoryObjects {
 export interface MemoryBucketOptions {
   readonly objects?: MemoryObjects;
   readonly limits?: Partial<PartLimits>;
+  /** As Ceph: no object is made of fewer parts than there are. */
+  readonly leavesNoPartOut?: boolean;
   /** Whether a part can be copied; without it bytes pass through the caller. Default true. */
   readonly copies?: boolean;
   /** Called for each request before and after it takes effect; may throw. */
@@ -164,6 +170,8 @@ export class MemoryBucket implements ObjectBucket {
   ): Promise<void> {
     await this.#request("completeParts", call, () => {
       const upload = this.#upload(target);
+      const isLeftOver = this.#options.leavesNoPartOut === true && upload.parts.size > parts.length;
+      const all = [...upload.parts].toSorted(([a], [b]) => a - b);
       const list = parts.map(({ number, tag }, index) => {
         const part = upload.parts.get(number);
         if (number !== index + 1) throw this.#refused("InvalidPartOrder");
@@ -172,8 +180,10 @@ export class MemoryBucket implements ObjectBucket {
       });
       const isTooSmall = list.slice(0, -1).some((part) => part.length < this.limits.partBytesMin);
       if (isTooSmall || list.length === 0) throw this.#refused("EntityTooSmall");
-      this.#store(target.key, new Uint8Array(Buffer.concat(list)));
+      const made = isLeftOver ? all.map(([, { bytes }]) => bytes) : list;
+      this.#store(target.key, new Uint8Array(Buffer.concat(made)));
       this.backend.uploads.delete(target.id);
+      if (isLeftOver) throw new PartsLeftOver(this.name, "there are parts that were left out");
     });
   }
 

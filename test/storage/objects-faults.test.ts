@@ -40,16 +40,31 @@ interface Push {
   /** Whether each chunk comes to a node that takes the upload over. */
   readonly takeovers?: boolean;
   readonly distributionKeys?: boolean;
+  /** Whether a node dies over each chunk first, when it has sent more than the chunk has. */
+  readonly deaths?: boolean;
+  readonly leavesNoPartOut?: boolean;
 }
 
+const large = [2.3, 0.1, 1.7] as const;
 const pushes: readonly Push[] = [
   { name: "small content in one chunk", chunks: [0.3] },
   { name: "small content in three chunks", chunks: [0.1, 0.2, 0.1] },
   { name: "large content in one chunk", chunks: [3.3] },
   { name: "large content with tails", chunks: [2.3, 0.1, 0.1, 1.5] },
-  { name: "large content that is read between chunks", chunks: [2.3, 0.1, 1.7], reads: true },
-  { name: "large content that is taken over", chunks: [2.3, 0.1, 1.7], takeovers: true },
+  { name: "large content that is read between chunks", chunks: large, reads: true },
+  { name: "large content that is taken over", chunks: large, takeovers: true },
   { name: "small content that is taken over", chunks: [0.2, 0.2], takeovers: true },
+  { name: "small content over which nodes die", chunks: [0.2, 0.2], deaths: true },
+  { name: "large content over which nodes die", chunks: large, deaths: true },
+  { name: "the same on Ceph", chunks: large, deaths: true, leavesNoPartOut: true },
+  {
+    name: "large content that is read and taken over after deaths, on Ceph",
+    chunks: large,
+    deaths: true,
+    reads: true,
+    takeovers: true,
+    leavesNoPartOut: true,
+  },
   { name: "content at Distribution's keys", chunks: [2.3, 0.1], distributionKeys: true },
 ];
 
@@ -67,6 +82,10 @@ class Scene {
     this.#fails = fails;
   }
 
+  get leavesNoPartOut(): boolean {
+    return this.#push.leavesNoPartOut === true;
+  }
+
   get fails(): { readonly at: number; readonly moment: "before" | "after" } | undefined {
     return this.#fails;
   }
@@ -75,6 +94,7 @@ class Scene {
     const bucket = new MemoryBucket({
       objects: this.objects,
       limits,
+      leavesNoPartOut: this.leavesNoPartOut,
       onCall: (call, moment) => this.#onCall(call, moment),
     });
     const { distributionKeys } = this.#push;
@@ -117,6 +137,7 @@ async function pushTo(scene: Scene, push: Push): Promise<{ key: BlobKey; bytes: 
   const stored = (): StoredUpload => ({ id, state: saved.state });
   for (const chunk of chunks) {
     if (push.takeovers === true && saved.offset > 0) await takeOver(scene, stored(), saved);
+    if (push.deaths === true) await dieOver(scene, stored(), saved.offset);
     await tried(async () => {
       const { offset } = saved;
       const result = await scene.node().append(stored(), bodyOf([chunk]), { offset });
@@ -130,6 +151,17 @@ async function pushTo(scene: Scene, push: Push): Promise<{ key: BlobKey; bytes: 
   const key = await tried(() => scene.node().commit(stored(), digest(bytes), bytes.length));
   await tried(() => scene.node().abort(stored(), { keep: key }));
   return { key, bytes };
+}
+
+/** What this node has sent nobody will hear of. */
+async function dieOver(scene: Scene, upload: StoredUpload, offset: number): Promise<void> {
+  const body = bodyOf([someBytes(Math.ceil(4.3 * partBytes), 99)]);
+  await scene
+    .node()
+    .append(upload, body, { offset })
+    .catch((error: unknown) => {
+      assert.ok(error instanceof StorageUnavailable, String(error));
+    });
 }
 
 async function takeOver(scene: Scene, from: StoredUpload, saved: Saved): Promise<void> {

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { BlobStore } from "../../src/storage/blob-store.ts";
 import { blobStoreContract } from "../../src/storage/contract.ts";
+import { objectBucketContract } from "../../src/storage/objects/contract-bucket.ts";
 import { createObjectStore } from "../../src/storage/objects/object-store.ts";
 import { MemoryBucket, type MemoryBucketOptions } from "./memory-bucket.ts";
 
@@ -29,10 +30,16 @@ async function contract(
       const { backend } = buckets.get(first) ?? {};
       return open(new MemoryBucket({ ...options, ...(backend && { objects: backend }) }));
     },
-    removes: options.distributionKeys !== true,
   });
 }
 
+await objectBucketContract("memory bucket", async () => new MemoryBucket());
+await objectBucketContract("memory bucket with Ceph's rules", async () => {
+  return new MemoryBucket({ leavesNoPartOut: true });
+});
 await contract("object store", {});
-await contract("object store that cannot copy", { copies: false });
+await contract("object store that cannot copy, with Ceph's rules", {
+  copies: false,
+  leavesNoPartOut: true,
+});
 await contract("object store with Distribution's keys", { distributionKeys: true });

@@ -6,6 +6,8 @@ export interface BucketScene {
   readonly bucket: ObjectBucket;
   /** Begins every key of a case, and no other's. Ends with a slash. */
   readonly at: string;
+  /** Whether a completion that is repeated with other parts makes the object anew. */
+  readonly isRewriting: boolean;
 }
 
 /** Named by the sentence that each one holds. */

@@ -18,13 +18,19 @@ export interface BucketContractOptions {
    * Default: nothing.
    */
   readonly prefix?: string;
+  /**
+   * A completion that is repeated with other parts makes the object anew, as Swift does. A request
+   * that was given up and comes very late could then shorten what was committed since: its size
+   * tells. Default false.
+   */
+  readonly isRewriting?: boolean;
 }
 
 /** Declares the suite. The bucket serves all tests, which use keys of their own, and is closed. */
 export async function objectBucketContract(
   name: string,
   createBucket: () => Promise<ObjectBucket>,
-  { prefix = "" }: BucketContractOptions = {},
+  { isRewriting = false, prefix = "" }: BucketContractOptions = {},
 ): Promise<void> {
   // Only here, so that whoever merely imports this file does not become a test run.
   const { after, before, describe, test } = await import("node:test");
@@ -36,7 +42,7 @@ export async function objectBucketContract(
     after(async () => await bucket?.close());
     const runCase = async (run: BucketCases[string]): Promise<void> => {
       assert.ok(bucket && run);
-      await run({ bucket, at: `${prefix}${randomUUID()}/` });
+      await run({ bucket, at: `${prefix}${randomUUID()}/`, isRewriting });
     };
     const cases: BucketCases = { ...objectCases, ...listCases, ...bucketPartCases };
     for (const [title, run] of Object.entries(cases)) test(title, () => runCase(run));

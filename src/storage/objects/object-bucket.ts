@@ -98,7 +98,8 @@ export interface ObjectParts {
 
   /**
    * Makes the object of exactly these parts. Throws `PartsUnknown` when there is no such target:
-   * completed before, aborted, or never begun; or when it has lost one of the parts.
+   * completed before, aborted, or never begun; or when it has lost one of the parts. A vendor that
+   * does not leave parts out throws `PartsLeftOver`, if it has more of them.
    */
   completeParts(target: PartsTarget, parts: readonly CompletedPart[], call: Call): Promise<void>;
 
@@ -165,3 +166,10 @@ export class BucketError extends StorageError {
 
 /** There is no such multipart upload (any more), or not with these parts. */
 export class PartsUnknown extends StorageError {}
+
+/**
+ * The vendor makes no object of fewer parts than it has, and it has others behind those that were
+ * asked for: what an append sent that came to nothing. It has made an object of all of them, which
+ * begins with the bytes that were asked for.
+ */
+export class PartsLeftOver extends StorageError {}

@@ -1,6 +1,6 @@
 /** Putting a new object together from the bytes of another one, by as many requests at once. */
 import type { CopyLimits, PartLimits, PartsTarget } from "./object-bucket.ts";
-import { BucketError } from "./object-bucket.ts";
+import { BucketError, PartsUnknown } from "./object-bucket.ts";
 import type { ObjectContext } from "./object-context.ts";
 import { Pieces } from "./part-buffers.ts";
 import type { StatePart } from "./upload-state.ts";
@@ -33,6 +33,30 @@ export async function copyToParts(
   } catch (error) {
     await ctx.bucket.abortParts(target, {}).catch(() => undefined);
     throw error;
+  }
+}
+
+/**
+ * Makes an object of the source's bytes. Until all of them are there it is what it was before, or
+ * absent. Where a vendor has one list of parts per object, the first of several copies that are
+ * made at once ends the others.
+ */
+export async function copyObject(
+  ctx: ObjectContext,
+  source: CopySource,
+  object: string,
+): Promise<void> {
+  const { bucket } = ctx;
+  if (source.size === 0) return await bucket.put(object, [], {});
+  const { list, target } = await copyToParts(ctx, source, object);
+  const parts = list.map(([tag], index) => ({ number: index + 1, tag }));
+  try {
+    await bucket.completeParts(target, parts, {});
+  } catch (error) {
+    if (!(error instanceof PartsUnknown)) throw error;
+    // Another copy was first, or the answer to a first try was lost.
+    const made = await bucket.head(object, {});
+    if (made?.size !== source.size) throw error;
   }
 }
 

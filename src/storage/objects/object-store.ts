@@ -22,16 +22,16 @@ import type {
   StoredUpload,
   StoreUpkeep,
 } from "../blob-store.ts";
-import { PartsUnknown, type ObjectBucket } from "./object-bucket.ts";
+import type { ObjectBucket } from "./object-bucket.ts";
 import type { ObjectContext } from "./object-context.ts";
-import { deleteObjects, isThere } from "./object-context.ts";
-import { copyToParts } from "./object-copy.ts";
+import { deleteObjects } from "./object-context.ts";
+import { copyObject } from "./object-copy.ts";
 import { Border } from "./object-errors.ts";
 import { listBlobs, listUploads } from "./object-list.ts";
 import { contentKey, ObjectNames } from "./object-names.ts";
 import { emptyStream, readObject, streamObject, type ObjectBody } from "./object-read.ts";
 import { ObjectUpkeep } from "./object-upkeep.ts";
-import { ObjectUploads, type UploadObject } from "./object-uploads.ts";
+import { ObjectUploads } from "./object-uploads.ts";
 import { PartBuffers } from "./part-buffers.ts";
 import { RecentObjects } from "./recent-objects.ts";
 
@@ -161,10 +161,12 @@ class ObjectStore implements BlobStore {
       if (uploaded !== undefined && uploaded !== size) {
         throw new StorageError(this.name, `an upload has ${uploaded} bytes and not ${size}`);
       }
-      if (this.keys === "commit") return (await this.#uploads.whole(upload, size)).key;
+      if (this.keys === "commit") return await this.#uploads.commit(upload, size);
       const key = contentKey(digest);
-      const there = await this.#ctx.bucket.head(this.#object(key), {});
-      if (there?.size !== size) await this.#copyTo(key, await this.#uploads.whole(upload, size));
+      const object = this.#object(key);
+      const there = await this.#ctx.bucket.head(object, {});
+      if (there?.size === size) return key;
+      await copyObject(this.#ctx, await this.#uploads.whole(upload, size), object);
       return key;
     });
   }
@@ -209,23 +211,5 @@ class ObjectStore implements BlobStore {
   #stream(body: ObjectBody, signal?: AbortSignal): ReadableStream<Uint8Array<ArrayBuffer>> {
     const translate = (error: unknown): unknown => this.#border.translate(error);
     return streamObject(body, { store: this.name, signal, translate });
-  }
-
-  /**
-   * The path has its old content, or none, until all of the copy is there. Where a vendor has one
-   * list of parts for a path, the first of several copies ends the others.
-   */
-  async #copyTo(key: BlobKey, source: UploadObject): Promise<void> {
-    const { bucket } = this.#ctx;
-    const object = this.#object(key);
-    if (source.size === 0) return await bucket.put(object, [], {});
-    const { list, target } = await copyToParts(this.#ctx, source, object);
-    const parts = list.map(([tag], index) => ({ number: index + 1, tag }));
-    try {
-      await bucket.completeParts(target, parts, {});
-    } catch (error) {
-      if (!(error instanceof PartsUnknown)) throw error;
-      if (!(await isThere(this.#ctx, object, source.size))) throw error;
-    }
   }
 }

@@ -9,13 +9,13 @@
 import { StorageError } from "../blob-store.ts";
 import type { AppendOptions, AppendResult, BlobKey, StoredUpload } from "../blob-store.ts";
 import { receive, type Interruption } from "../receive.ts";
-import { PartsUnknown } from "./object-bucket.ts";
 import { deleteObjects, isThere, type ObjectContext } from "./object-context.ts";
-import { copyToParts, readPieces, type CopySource } from "./object-copy.ts";
+import { copyObject, copyToParts, readPieces, type CopySource } from "./object-copy.ts";
 import { dataKey } from "./object-names.ts";
 import type { Pieces } from "./part-buffers.ts";
 import { PartWriter } from "./part-writer.ts";
 import { AppendBase, contentOf, lost, nameOf } from "./upload-append.ts";
+import { completeUpload } from "./upload-completion.ts";
 import { formatState, parseState, stateSize } from "./upload-state.ts";
 import type { StateLeftover, StateObject, UploadState } from "./upload-state.ts";
 
@@ -23,9 +23,11 @@ export interface Appended extends AppendResult {
   readonly interruption: Interruption | undefined;
 }
 
-/** An object that has all bytes of an upload. */
+/** An object that begins with all bytes of an upload. */
 export interface UploadObject extends CopySource {
   readonly key: BlobKey;
+  /** Behind them there are others, which are nobody's. */
+  readonly isLonger: boolean;
 }
 
 export class ObjectUploads {
@@ -98,13 +100,22 @@ export class ObjectUploads {
   }
 
   /**
-   * The object that has all bytes of an upload. A multipart upload is completed for it: whoever
+   * The object that begins with all bytes of an upload. A multipart upload is completed for it: whoever
    * appends afterwards goes on in a new one.
    */
   async whole(upload: StoredUpload, size: number): Promise<UploadObject> {
     const state = this.#parse(upload);
     this.#mustHave(state, size);
     return await this.#object(upload.id, state);
+  }
+
+  /** The key of an object that has all bytes of an upload and no others. */
+  async commit(upload: StoredUpload, size: number): Promise<BlobKey> {
+    const { isLonger, key, object } = await this.whole(upload, size);
+    if (!isLonger) return key;
+    const exact = dataKey(upload.id, this.#ctx.newId());
+    await copyObject(this.#ctx, { object, size }, this.#ctx.names.object(exact));
+    return exact;
   }
 
   /** Bytes that the state says the upload has; `undefined` when it was never written. */
@@ -160,31 +171,12 @@ export class ObjectUploads {
     if (stored === undefined) throw lost(this.#ctx, "it was never written");
     const key = dataKey(id, stored.name);
     const object = names.object(key);
-    if (state.parts !== undefined) await this.#complete(state, { object, size });
-    else if (!(await isThere(this.#ctx, object, size))) {
-      throw lost(this.#ctx, "bytes that an upload had are gone");
+    if (state.parts !== undefined) {
+      const completed = await completeUpload(this.#ctx, id, state, { object, size });
+      return { key, object, size, isLonger: completed === "longer" };
     }
-    return { key, object, size };
-  }
-
-  /**
-   * Makes one object of an upload's parts. Once that was done the vendor knows the multipart upload
-   * no more, and the object speaks for itself.
-   */
-  async #complete({ parts, tail }: UploadState, { object, size }: CopySource): Promise<void> {
-    const { bucket, recent } = this.#ctx;
-    if (parts === undefined || recent.has(object, size)) return;
-    const tags = [...parts.list.map(([tag]) => tag), ...(tail === undefined ? [] : [tail.tag])];
-    const list = tags.map((tag, index) => ({ number: index + 1, tag }));
-    try {
-      await bucket.completeParts({ key: object, id: parts.id }, list, {});
-    } catch (error) {
-      if (!(error instanceof PartsUnknown)) throw error;
-      if (!(await isThere(this.#ctx, object, size))) {
-        throw lost(this.#ctx, "parts that an upload had are gone", error);
-      }
-    }
-    recent.add(object, size);
+    if (await isThere(this.#ctx, object, size)) return { key, object, size, isLonger: false };
+    throw lost(this.#ctx, "bytes that an upload had are gone");
   }
 
   /** Multipart uploads are ended before their objects go, lest one is completed in between. */

@@ -53,7 +53,7 @@ export class AppendBase {
     if (!(error instanceof PartsUnknown) || state.parts === undefined) throw error;
     const object = this.#object(state.parts.name);
     const found = await ctx.bucket.head(object, {});
-    if (found?.size !== stateSize(state)) {
+    if (found === undefined || found.size < stateSize(state)) {
       throw lost(ctx, "parts that an upload had are gone", error);
     }
     return await this.#copy({ object, size: partsSize(parts.list) });
