@@ -54,7 +54,8 @@ export async function numberChanges(pool: LeasePool, retries: Retries): Promise<
   }
 }
 
-async function numberOn(connection: PostgresConnection): Promise<boolean> {
+/** Numbers a batch of them, if there are any. */
+export async function numberOn(connection: PostgresConnection): Promise<boolean> {
   const { rows } = await connection.query(anyUnnumbered);
   const [row] = rows as readonly { readonly found: boolean }[];
   if (row?.found !== true) return false;

@@ -149,6 +149,10 @@ const insertBlob = statement((db, place: BlobPlaces) =>
     .returning("id"),
 );
 
+const blobByKey = statement((db, place: { key: string }) =>
+  db.selectFrom("blobs").select("digest").where("key", "=", place.key),
+);
+
 const reviveBlob = statement((db, place: BlobPlaces & { id: number }) =>
   db
     .updateTable("blobs")
@@ -170,12 +174,17 @@ function* upsertBlob(
   { digest, key, size }: CommandInput<"commitUpload">,
 ): Plan<number> {
   let found = held;
-  if (found === undefined) {
+  while (found === undefined) {
     const inserted = yield* first(insertBlob(ctx, { digest, key, size, now: ctx.now }));
     if (inserted !== undefined) return inserted.id;
-    // Another repository's commit, or the sweeper, was quicker: it has ended by now.
+    // Another repository's commit, or the sweeper, was quicker: it has ended by now. The sweeper's
+    // row may even be gone again.
     found = yield* holdBlobRow(ctx, digest, "update");
-    if (found === undefined) throw new Error(`the key ${key} is that of other content`);
+    if (found !== undefined) break;
+    const other = yield* first(blobByKey(ctx, { key }));
+    if (other !== undefined && other.digest !== digest) {
+      throw new Error(`the key ${key} is that of ${other.digest}`);
+    }
   }
   yield* send(reviveBlob(ctx, { id: found.id, digest, key, size, now: laterThan(found, ctx) }));
   return found.id;
@@ -238,10 +247,11 @@ const anyLink = statement((db, place: { blob: number }) =>
 const linkFrom = statement((db, place: { blob: number; from: string }) =>
   db
     .selectFrom("repository_blobs")
-    .innerJoin("repositories", "repositories.id", "repository_blobs.repository")
-    .select("repository_blobs.repository")
-    .where("repository_blobs.blob", "=", place.blob)
-    .where("repositories.name", "=", place.from),
+    .select("repository")
+    .where("blob", "=", place.blob)
+    .where("repository", "=", (from) =>
+      from.selectFrom("repositories").select("id").where("name", "=", place.from),
+    ),
 );
 
 /** Whether `from`, or any repository where it is not given, links the blob. */

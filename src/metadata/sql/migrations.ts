@@ -25,6 +25,12 @@ export const migrations: readonly Migration[] = [
   { version: 3, compatibleFrom: 1, statements: logOrder },
 ];
 
+/**
+ * Stands among the applied migrations while `longshore metadata copy` fills the database: half a
+ * registry is not to be served. No code knows so high a version, older code neither.
+ */
+export const copyUnfinished = 1_000_000_000;
+
 export interface AppliedMigration {
   readonly version: number;
   readonly compatible_from: number | null;
@@ -35,6 +41,12 @@ export function pendingMigrations(
   applied: readonly AppliedMigration[],
   known: readonly Migration[] = migrations,
 ): readonly Migration[] {
+  if (applied.some(({ version }) => version === copyUnfinished)) {
+    throw new Error(
+      "the database is being filled by `longshore metadata copy`, or that was broken off: run it " +
+        "again with the same --from and --to, and it goes on",
+    );
+  }
   const newest = Math.max(0, ...applied.map(({ version }) => version));
   const current = Math.max(...known.map(({ version }) => version));
   const newer = applied.filter(({ version }) => version > current);

@@ -1,5 +1,5 @@
 /** Reads: single statements, compiled once. */
-import { sql, type ExpressionBuilder, type Kysely } from "kysely";
+import { sql, type Kysely } from "kysely";
 import type { SqlDialect } from "./dialect.ts";
 import { prepare } from "./prepared.ts";
 import type { PreparedReads, ReferrerPlaces } from "./rows.ts";
@@ -7,6 +7,15 @@ import type { Database } from "./schema.ts";
 import { prepareUpkeepReads } from "./upkeep-reads.ts";
 
 type Db = Kysely<Database>;
+
+/**
+ * A repository's id as one value. In a join PostgreSQL may begin at the other end, with all the
+ * repositories that link a common blob; and it is unsure of the order in which rows come, and sorts
+ * all of them for each page.
+ */
+function repositoryId(db: Db, name: string) {
+  return db.selectFrom("repositories").select("repositories.id").where("name", "=", name);
+}
 
 const manifestColumns = [
   "manifests.repository as repositoryId",
@@ -32,10 +41,9 @@ function manifestByTag(db: Db) {
 function manifestByDigest(db: Db) {
   return prepare((place: { repository: string; digest: string }) =>
     db
-      .selectFrom("repositories")
-      .innerJoin("manifests", "manifests.repository", "repositories.id")
+      .selectFrom("manifests")
       .select(manifestColumns)
-      .where("repositories.name", "=", place.repository)
+      .where("manifests.repository", "=", repositoryId(db, place.repository))
       .where("manifests.digest", "=", place.digest),
   );
 }
@@ -56,11 +64,10 @@ function manifestBytesByTag(db: Db) {
 function manifestBytesByDigest(db: Db) {
   return prepare((place: { repository: string; digest: string }) =>
     db
-      .selectFrom("repositories")
-      .innerJoin("manifests", "manifests.repository", "repositories.id")
+      .selectFrom("manifests")
       .innerJoin("payloads", "payloads.digest", "manifests.digest")
       .select([...manifestColumns, "payloads.bytes"])
-      .where("repositories.name", "=", place.repository)
+      .where("manifests.repository", "=", repositoryId(db, place.repository))
       .where("manifests.digest", "=", place.digest),
   );
 }
@@ -80,11 +87,10 @@ function blobByDigest(db: Db) {
     db
       .selectFrom("blobs")
       .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
-      .innerJoin("repositories", "repositories.id", "repository_blobs.repository")
       .select(blobColumns)
       .where("blobs.digest", "=", place.digest)
       .where("blobs.state", "=", "live")
-      .where("repositories.name", "=", place.repository),
+      .where("repository_blobs.repository", "=", repositoryId(db, place.repository)),
   );
 }
 
@@ -94,10 +100,9 @@ function blobByAnyDigest(db: Db) {
     db
       .selectFrom("blobs")
       .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
-      .innerJoin("repositories", "repositories.id", "repository_blobs.repository")
       .select(blobColumns)
       .where("blobs.state", "=", "live")
-      .where("repositories.name", "=", place.repository)
+      .where("repository_blobs.repository", "=", repositoryId(db, place.repository))
       .where("blobs.id", "in", blobsOfDigest(db, place.digest)),
   );
 }
@@ -197,14 +202,6 @@ function repositories(db: Db) {
  */
 const annotationsInRowMax = 8192;
 
-/**
- * A repository's id as one value: a join would leave PostgreSQL unsure of the order in which rows
- * come, and it would sort all of them for each page.
- */
-function repositoryId(from: ExpressionBuilder<Database, "manifests">, name: string) {
-  return from.selectFrom("repositories").select("repositories.id").where("name", "=", name);
-}
-
 const referrerColumns = [
   "manifests.digest",
   "manifests.media_type as mediaType",
@@ -220,7 +217,7 @@ function referrers(db: Db) {
     db
       .selectFrom("manifests")
       .select(referrerColumns)
-      .where("manifests.repository", "=", (from) => repositoryId(from, place.repository))
+      .where("manifests.repository", "=", repositoryId(db, place.repository))
       .where("manifests.subject", "=", place.subject)
       .where("manifests.digest", ">", place.after)
       .orderBy("manifests.digest")
@@ -232,9 +229,8 @@ function annotationsOf(db: Db) {
   return prepare((place: { repository: string; digest: string }) =>
     db
       .selectFrom("manifests")
-      .innerJoin("repositories", "repositories.id", "manifests.repository")
       .select("manifests.annotations")
-      .where("repositories.name", "=", place.repository)
+      .where("manifests.repository", "=", repositoryId(db, place.repository))
       .where("manifests.digest", "=", place.digest),
   );
 }
@@ -245,7 +241,7 @@ function referrersOfType(db: Db) {
     db
       .selectFrom("manifests")
       .select(referrerColumns)
-      .where("manifests.repository", "=", (from) => repositoryId(from, place.repository))
+      .where("manifests.repository", "=", repositoryId(db, place.repository))
       .where("manifests.subject", "=", place.subject)
       .where(artifactType, "=", place.artifactType)
       .where("manifests.digest", ">", place.after)
