@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { MetadataConfig, PostgresConfig, StorageConfig } from "./config/config.ts";
 import type { MetadataStore } from "./metadata/metadata-store.ts";
+import type { PostgresOptions } from "./metadata/postgres/postgres-options.ts";
 import type { Timing } from "./metadata/postgres/retries.ts";
 import { openSqliteStore } from "./metadata/sqlite/sqlite-store.ts";
 import type { BlobStore } from "./storage/blob-store.ts";
@@ -25,14 +26,29 @@ export async function openMetadata(
   return await openPostgres(metadata.postgres, timing);
 }
 
-async function openPostgres(
-  { passwordFile, ...options }: PostgresConfig,
-  timing: Timing,
-): Promise<MetadataStore> {
+/** Where the database is that was asked for, with its password. */
+export async function metadataPlace(
+  metadata: MetadataConfig | undefined,
+  storage: StorageConfig,
+): Promise<
+  { readonly sqlite: { readonly path: string } } | { readonly postgres: PostgresOptions }
+> {
+  if (metadata === undefined) return { sqlite: { path: defaultPath(storage) } };
+  if ("sqlite" in metadata) return metadata;
+  return { postgres: await withPassword(metadata.postgres) };
+}
+
+async function openPostgres(config: PostgresConfig, timing: Timing): Promise<MetadataStore> {
   const { openPostgresStore } = await import("./metadata/postgres/postgres-store.ts");
-  if (passwordFile === undefined) return await openPostgresStore(options, timing);
-  const password = await readPassword(passwordFile);
-  return await openPostgresStore({ ...options, password }, timing);
+  return await openPostgresStore(await withPassword(config), timing);
+}
+
+async function withPassword({
+  passwordFile,
+  ...options
+}: PostgresConfig): Promise<PostgresOptions> {
+  if (passwordFile === undefined) return options;
+  return { ...options, password: await readPassword(passwordFile) };
 }
 
 async function readPassword(file: string): Promise<string> {

@@ -130,6 +130,15 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
     "yaml",
   ],
   node: ["oci", "http/exchange.ts", "node:*"],
+  // A tool of the operator's, which knows databases and no registry.
+  "cli/metadata-copy.ts": [
+    "cli",
+    "lazy app-metadata.ts",
+    "lazy metadata/copy/copy.ts",
+    "type metadata/copy/copy.ts",
+    "node:*",
+  ],
+  "cli/copy-meter.ts": ["type metadata/copy/copy.ts"],
   cli: ["app.ts", "config", "node", "observe", "oci", "node:*"],
 
   // The composition root: the only files that name adapters.

@@ -6,6 +6,7 @@ const usage = `Longshore, a container registry
 
 Usage:
   longshore serve [config.yml]   run the registry; without a file: port 5000, data in ./data
+  longshore metadata copy ...    move a registry's metadata to another database (--help)
   longshore --version            print the version
   longshore --help               print this
 `;
@@ -22,6 +23,11 @@ export async function main(args: readonly string[]): Promise<void> {
 }
 
 async function run(args: readonly string[]): Promise<void> {
+  if (args[0] === "metadata") {
+    const { runMetadata } = await import("./metadata-copy.ts");
+    await runMetadata(args.slice(1));
+    return;
+  }
   const { positionals, values } = parseArgs({
     args: [...args],
     allowPositionals: true,

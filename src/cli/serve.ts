@@ -1,9 +1,9 @@
 /** `longshore serve`: from a config file to a registry that is being opened. */
-import { readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { compose, type ComposedRegistry } from "../app.ts";
 import { builtInConfig, type Config } from "../config/config.ts";
+import { readConfig } from "./read-config.ts";
 import type { Listeners } from "./servers.ts";
 import type { WorkerLink } from "./worker-link.ts";
 
@@ -58,24 +58,6 @@ export async function serveConfig(
   opening.catch(() => undefined);
   const { runServers } = await import("./servers.ts");
   await runServers(config, { ...start, opening, listeners });
-}
-
-async function readConfig(file: string): Promise<Config> {
-  const { ConfigError, parseDistributionYaml } = await import("../config/distribution-yaml.ts");
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? ` (${String(error.code)})` : "";
-    throw new Error(`${file} cannot be read${code}`, { cause: error });
-  }
-  try {
-    return parseDistributionYaml(text);
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    const lines = error.message.split("\n").map((line) => `  ${line}`);
-    throw new Error(`${file} cannot be used:\n${lines.join("\n")}`, { cause: error });
-  }
 }
 
 function open(config: Config, listeners: Listeners): Promise<ComposedRegistry> {
