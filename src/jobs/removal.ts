@@ -1,7 +1,7 @@
 /**
  * Taking bytes away, safely at any time and from any number of nodes (invariant I4): set aside, ask
- * the database, then drop or put back. A node that stands still between two of these steps and wakes
- * later finds its claim lost, and puts back what it took.
+ * the database, then drop or put back. A node that stands still between two of these steps and
+ * wakes later finds its claim lost, and puts back what it took.
  */
 import type { Digest } from "../oci/digest.ts";
 import type { BlobKey, SetAside } from "../storage/blob-store.ts";
@@ -51,9 +51,9 @@ export async function settleSetAside(job: Job): Promise<void> {
 }
 
 /**
- * Deletes the row if the claim still counts. Otherwise the content is unwanted only if no row speaks
- * of it: its remover had come that far. Whoever commits the same content from now on brings its own
- * bytes, and sees them in place after its row is there.
+ * Deletes the row if the claim still counts. Otherwise the content is unwanted only if no row
+ * speaks of it: its remover had come that far. Whoever commits the same content from now on brings
+ * its own bytes, and sees them in place after its row is there.
  */
 async function isUnwanted(
   { metadata }: Job,

@@ -27,9 +27,9 @@ const markerName = "longshore/store.json";
 const looksMax = 2;
 
 /**
- * Looks at both marks, and makes them where both are absent and the root is empty. Of two nodes that
- * start at once the database decides for one identity, which both write. A crash between the two
- * marks leaves an identity in a new database and an empty root: then the other one follows.
+ * Looks at both marks, and makes them where both are absent and the root is empty. Of two nodes
+ * that start at once the database decides for one identity, which both write. A crash between the
+ * two marks leaves an identity in a new database and an empty root: then the other one follows.
  */
 export async function adoptRoot(tools: RootTools): Promise<RootVerdict> {
   let verdict: RootVerdict = { mayDelete: false };
@@ -56,8 +56,8 @@ async function adopt(metadata: MetadataStore, newId: () => string): Promise<Stor
 }
 
 /**
- * Whether this database was served from before: then a root that cannot be looked at right now is no
- * reason not to serve.
+ * Whether this database was served from before: then a root that cannot be looked at right now is
+ * no reason not to serve.
  */
 export async function hasServed({ metadata }: RootTools): Promise<boolean> {
   const identity = await metadata.upkeep.storeIdentity();
@@ -104,8 +104,8 @@ function lostRoot({ name }: BlobStore, identity: StoreIdentity): RootVerdict {
 function unmarkedRoot({ name }: BlobStore, identity: StoreIdentity): RootVerdict {
   return refused(
     `the ${name} storage has content that no marker speaks of`,
-    "It may belong to another registry. If it is this database's alone, and nothing else in it is " +
-      `needed, write ${textOf(identity)} to ${markerName} there.`,
+    "It may belong to another registry. If it is this database's alone, and nothing else in it " +
+      `is needed, write ${textOf(identity)} to ${markerName} there.`,
   );
 }
 

@@ -42,10 +42,8 @@ export class Scheduler {
   async #run(due: { readonly job: ScheduledJob; at: number }[]): Promise<void> {
     const { clock, random, sleep } = this.#tools;
     for (;;) {
-      const next = due.reduce<(typeof due)[number] | undefined>(
-        (first, each) => (first === undefined || each.at < first.at ? each : first),
-        undefined,
-      );
+      let [next] = due;
+      for (const each of due) if (each.at < (next?.at ?? Infinity)) next = each;
       if (next === undefined || this.closing.aborted) return;
       const waitMs = next.at - clock();
       if (waitMs > 0) {

@@ -35,12 +35,13 @@ export type UpkeepOptions = Omit<JobTools, "sleep"> &
 
 export interface Upkeep {
   /**
-   * Marks a new root, warns of one that is not this database's, and begins to schedule. Throws where
-   * a new root cannot be marked.
+   * Marks a new root, warns of one that is not this database's, and begins to schedule. Throws
+   * where a new root cannot be marked.
    */
   start(): Promise<void>;
   /**
-   * Runs a job now, whenever it ran last. Throws what makes it fail; other jobs of this process wait.
+   * Runs a job now, whenever it ran last. Throws what makes it fail. Other jobs of this process
+   * wait.
    */
   runOnce(job: JobName): Promise<JobRun>;
   /** Stops the job that runs, and resolves when it has stopped. */
@@ -89,13 +90,12 @@ class RegistryUpkeep implements Upkeep {
       if (!(await hasServed(this.#tools))) throw error;
       report("the storage's mark could not be looked at, so that nothing is deleted yet", error);
     }
-    const jobs = (Object.keys(works) as JobName[]).map((name) => ({ name, ...settings[name] }));
-    this.#scheduler.start(
-      jobs
-        .filter(({ enabled }) => enabled)
-        .map(({ intervalMs, name }) => ({ intervalMs, run: () => this.#runWhenDue(name) })),
-      settings.firstDelayMaxMs,
-    );
+    const names = (Object.keys(works) as JobName[]).filter((name) => settings[name].enabled);
+    const jobs = names.map((name) => ({
+      intervalMs: settings[name].intervalMs,
+      run: () => this.#runWhenDue(name),
+    }));
+    this.#scheduler.start(jobs, settings.firstDelayMaxMs);
   }
 
   async runOnce(job: JobName): Promise<JobRun> {

@@ -1,5 +1,4 @@
 /** The filesystem store's upkeep: the root's marker, and content that was set aside. */
-import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
 import { dirname, join } from "node:path";
 import type { SetAside, StoreUpkeep } from "./blob-store.ts";
@@ -40,10 +39,7 @@ export class FilesystemUpkeep implements StoreUpkeep {
     const { marker } = this.#paths;
     const folder = dirname(marker);
     await this.#folders.make(folder);
-    // Another node may be at it as well.
-    const temporary = `${marker}.${randomUUID()}`;
-    const { O_CREAT, O_EXCL, O_WRONLY } = constants;
-    const fd = await this.#calls.open(temporary, O_WRONLY | O_CREAT | O_EXCL);
+    const { fd, path: temporary } = await this.#makeBeside(marker);
     try {
       const bytes = new TextEncoder().encode(text);
       for (let at = 0; at < bytes.byteLength;) {
@@ -55,6 +51,16 @@ export class FilesystemUpkeep implements StoreUpkeep {
     }
     await this.#calls.rename(temporary, marker);
     await Promise.all([this.#folders.sync(folder), this.#folders.syncAbove(folder)]);
+  }
+
+  /** A new file: another node may be at it as well, or has left one. */
+  async #makeBeside(marker: string): Promise<{ readonly fd: number; readonly path: string }> {
+    const { O_CREAT, O_EXCL, O_WRONLY } = constants;
+    for (let number = 1; ; number += 1) {
+      const path = `${marker}.${number}`;
+      const fd = await unless(this.#calls.open(path, O_WRONLY | O_CREAT | O_EXCL), "EEXIST");
+      if (fd !== undefined) return { fd, path };
+    }
   }
 
   /** A folder without content is what a removal leaves, and no content. */

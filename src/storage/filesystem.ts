@@ -214,7 +214,7 @@ function wrappedUpkeep(upkeep: StoreUpkeep): StoreUpkeep {
     readMarker: () => wrapped("the root's marker cannot be read", upkeep.readMarker()),
     writeMarker: (text) => wrapped("the root cannot be marked", upkeep.writeMarker(text)),
     holdsContent: () => wrapped("the root cannot be seen", upkeep.holdsContent()),
-    listSetAside: async function* () {
+    async *listSetAside() {
       for await (const aside of wrappedEach(upkeep.listSetAside())) {
         const settle: SetAside["settle"] = (claim, confirm) =>
           wrapped(`${aside.key} cannot be settled`, aside.settle(claim, confirm));

@@ -52,7 +52,7 @@ export class SqlUpkeepReads implements UpkeepReads {
     readonly limit: number;
   }): Promise<readonly ClaimedBlob[]> {
     const rows = await this.#reader.all(this.#reads.claims, { ...options });
-    return rows.map((row) => ({ ...toUnused(row), claim: row.claim ?? "" }));
+    return rows.map((row) => Object.assign(toUnused(row), { claim: row.claim ?? "" }));
   }
 
   async listIdleUploads(options: {
