@@ -245,9 +245,9 @@ function gatedBody(size: number, gate: Promise<void>): ReadableStream<Uint8Array
     {
       async pull(controller) {
         if (sent >= 4) await gate;
-        if (sent === 8) return controller.close();
         sent += 1;
-        controller.enqueue(someBytes(chunkBytes, sent));
+        if (sent <= 8) controller.enqueue(someBytes(chunkBytes, sent));
+        else controller.close();
       },
     },
     { highWaterMark: 0 },

@@ -94,7 +94,8 @@ export class MemoryBucket implements ObjectBucket {
       if (span !== undefined && span.start >= found.bytes.byteLength) {
         throw this.#refused("InvalidRange");
       }
-      const bytes = found.bytes.slice(span?.start, span && span.end + 1);
+      const bytes =
+        span === undefined ? found.bytes.slice() : found.bytes.slice(span.start, span.end + 1);
       return { size: bytes.byteLength, body: chunked(bytes, call.signal) };
     });
   }
@@ -198,7 +199,7 @@ export class MemoryBucket implements ObjectBucket {
   ): Promise<ObjectPage<StartedParts>> {
     return await this.#request("listParts", call, () => {
       const found = [...this.backend.uploads.values()]
-        .map(({ startedAt, target }) => ({ ...target, startedAt }))
+        .map(({ startedAt, target: { id, key } }) => ({ id, key, startedAt }))
         .filter(({ key }) => key.startsWith(prefix))
         .filter((target) => after === undefined || order(target) > order(after));
       return pageOf(found);
@@ -263,7 +264,7 @@ function chunked(bytes: Bytes, signal: AbortSignal | undefined): ReadableStream<
     {
       async pull(controller) {
         await setImmediate();
-        if (signal?.aborted === true) return controller.error(signal.reason);
+        signal?.throwIfAborted();
         const chunk = bytes.subarray(position, position + chunkBytes);
         position += chunk.byteLength;
         if (chunk.byteLength > 0) controller.enqueue(chunk);

@@ -42,11 +42,13 @@ class LocalS3 {
     this.#server = createServer((request, response) => {
       const { answer } = this;
       const give = (): void => {
-        if (answer.reset === true) return void request.socket.destroy();
-        response.writeHead(answer.status ?? 200, answer.headers);
-        response.end(answer.body);
+        if (answer.reset === true) request.socket.destroy();
+        else response.writeHead(answer.status ?? 200, answer.headers).end(answer.body);
       };
-      if (answer.early === true) return give();
+      if (answer.early === true) {
+        give();
+        return;
+      }
       const chunks: Buffer[] = [];
       request.on("data", (chunk: Buffer) => chunks.push(chunk));
       request.on("end", () => {
@@ -239,7 +241,7 @@ test("a failure is tried once, and told as transient if it is", async () => {
     [{ reset: true }, true, /ECONNRESET/],
     [{ status: 403, body: errorBody("AccessDenied") }, false, /AccessDenied.*check the policy/],
     [{ status: 403, body: errorBody("InvalidAccessKeyId") }, false, /check accesskey/],
-    [{ status: 403, body: errorBody("SignatureDoesNotMatch") }, false, /check secretkey/],
+    [{ status: 403, body: errorBody("SignatureDoesNotMatch") }, false, /secretkey/],
     [{ status: 403, body: errorBody("RequestTimeTooSkewed") }, false, /clock/],
     [{ status: 403 }, false, /check accesskey, secretkey and the bucket's policy/],
     [{ status: 404, body: errorBody("NoSuchBucket") }, false, /NoSuchBucket.*check bucket/],

@@ -1,7 +1,8 @@
 /**
  * What a vendor's object store can do. `object-store.ts` is the one `BlobStore` on all of them; an
  * adapter (`../s3`, `../azure`, `../gcs`) is a translation of these calls and of the vendor's
- * errors, and holds no policy: keys, tails, takeovers, retries and time limits are not its business.
+ * errors, and holds no policy: keys, tails, takeovers, retries and limits of time are not its
+ * business.
  *
  * Each call is one request (or one that may be repeated as a whole), takes a signal, and is safe to
  * repeat: the same bytes go to the same place. Absent is `undefined`. Failures are `BucketError`s.

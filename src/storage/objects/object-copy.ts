@@ -47,7 +47,10 @@ export async function copyObject(
   object: string,
 ): Promise<void> {
   const { bucket } = ctx;
-  if (source.size === 0) return await bucket.put(object, [], {});
+  if (source.size === 0) {
+    await bucket.put(object, [], {});
+    return;
+  }
   const { list, target } = await copyToParts(ctx, source, object);
   const parts = list.map(([tag], index) => ({ number: index + 1, tag }));
   try {
@@ -132,7 +135,7 @@ export async function readPieces(
   }
 }
 
-/** Spans of about the same size: at most `bytesMax`, if that leaves each large enough for a part. */
+/** Spans of about one size: at most `bytesMax`, unless that is too small for a part. */
 function evenly(size: number, bytesMax: number, limits: PartLimits): readonly Span[] {
   const wanted = Math.ceil(size / bytesMax);
   const count = Math.max(1, Math.min(wanted, Math.floor(size / limits.partBytesMin)));

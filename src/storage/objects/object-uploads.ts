@@ -100,8 +100,8 @@ export class ObjectUploads {
   }
 
   /**
-   * The object that begins with all bytes of an upload. A multipart upload is completed for it: whoever
-   * appends afterwards goes on in a new one.
+   * The object that begins with all bytes of an upload. A multipart upload is completed for it:
+   * whoever appends afterwards goes on in a new one.
    */
   async whole(upload: StoredUpload, size: number): Promise<UploadObject> {
     const state = this.#parse(upload);

@@ -150,18 +150,20 @@ export class PartWriter implements Intake {
     const number = this.#list.length + 1;
     if (number > bucket.limits.partsMax) throw this.#tooLarge();
     const pieces = this.#pending.takeFirst(size);
-    this.#sending = this.#sendPart(number, pieces).then(
-      (tag) => {
-        this.#sending = undefined;
-        this.#list.push([tag, pieces.size]);
-        pieces.free();
-      },
-      (cause: unknown) => {
-        this.#sending = undefined;
-        this.#failure = { cause };
-        pieces.free();
-      },
-    );
+    this.#sending = this.#sendAndFree(number, pieces);
+  }
+
+  /** Does not reject: who waits next is told. */
+  async #sendAndFree(number: number, pieces: Pieces): Promise<void> {
+    try {
+      const tag = await this.#sendPart(number, pieces);
+      this.#list.push([tag, pieces.size]);
+    } catch (cause) {
+      this.#failure = { cause };
+    } finally {
+      this.#sending = undefined;
+      pieces.free();
+    }
   }
 
   async #sendPart(number: number, pieces: Pieces): Promise<string> {

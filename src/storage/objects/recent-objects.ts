@@ -34,6 +34,6 @@ export class RecentObjects {
 
   has(object: string, size: number): boolean {
     const made = this.#made.get(object);
-    return made !== undefined && made.size === size && made.until > this.#now();
+    return made?.size === size && made.until > this.#now();
   }
 }

@@ -74,7 +74,7 @@ export function parseState(store: string, text: string): UploadState {
   } catch (cause) {
     throw new StorageError(store, "an upload's state is not of this store", { cause });
   }
-  if (isRecord(parsed) && parsed["version"] === version) return parsed as UploadState;
+  if (isRecord(parsed) && parsed["version"] === version) return parsed;
   throw new StorageError(store, "an upload's state is of another store, or of a newer version");
 }
 

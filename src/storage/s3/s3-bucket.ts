@@ -2,8 +2,8 @@
 import type { Readable } from "node:stream";
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { ByteSpan } from "../blob-store.ts";
-import type { BucketError } from "../objects/object-bucket.ts";
 import type {
+  BucketError,
   Call,
   ObjectBucket,
   ObjectInfo,

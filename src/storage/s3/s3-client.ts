@@ -1,18 +1,19 @@
 import { createHash } from "node:crypto";
 /** The vendor's client, set up: one try per call, and only the checksums that S3 asks for. */
+import type * as Sdk from "@aws-sdk/client-s3";
 import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
+import type * as Presigner from "@aws-sdk/s3-request-presigner";
 import type { VendorHttp } from "../objects/vendor/http.ts";
 import { PiecesBody } from "../objects/vendor/pieces-body.ts";
 import { S3Http, type S3Request } from "./s3-http.ts";
 import type { S3Log } from "./s3-log.ts";
 import type { S3Settings } from "./s3-settings.ts";
 
-export type S3Sdk = typeof import("@aws-sdk/client-s3");
-type Presigner = typeof import("@aws-sdk/s3-request-presigner");
+export type S3Sdk = typeof Sdk;
 
 export interface S3Packages {
   readonly sdk: S3Sdk;
-  readonly presigner: Presigner;
+  readonly presigner: typeof Presigner;
 }
 
 /** Loads the packages, which only those install who use them. */
@@ -51,7 +52,6 @@ export function createS3Client({ http, log, sdk, settings }: S3ClientOptions): S
   const config: S3ClientConfig = {
     region: settings.region,
     forcePathStyle: settings.forcePathStyle,
-    tls: settings.tls,
     useDualstackEndpoint: settings.useDualStack,
     useFipsEndpoint: settings.useFipsEndpoint,
     useAccelerateEndpoint: settings.accelerate,
@@ -108,6 +108,7 @@ type MutableRequest = {
 
 function prepare(request: MutableRequest, tls: boolean): void {
   const { body, headers, query } = request;
+  if (!tls) request.protocol = "http:";
   if (body instanceof PiecesBody) {
     headers["content-length"] = String(body.size);
     headers["x-amz-content-sha256"] = tls ? unsigned : hashOf(body);

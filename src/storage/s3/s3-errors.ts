@@ -50,7 +50,7 @@ const advice: Readonly<Record<string, string>> = {
   NoSuchBucket: "check bucket, region and regionendpoint",
   PermanentRedirect: "check region and regionendpoint: the bucket is elsewhere",
   RequestTimeTooSkewed: "check this machine's clock",
-  SignatureDoesNotMatch: "check secretkey and region",
+  SignatureDoesNotMatch: "check accesskey, secretkey and region",
 };
 const untrusted = "check the server's certificate; NODE_EXTRA_CA_CERTS names more authorities";
 const forbidden = "check accesskey, secretkey and the bucket's policy";
