@@ -38,6 +38,14 @@ const claims: ContractCases = {
     assert.equal(await scene.deleteClaimed("claim"), "lost");
   },
 
+  "a claim that is made again is the same claim": async (scene) => {
+    const { digest } = await garbage(scene);
+    assert.equal(await scene.claim(digest, "one"), "claimed");
+    assert.equal(await scene.claim(digest, "one"), "claimed");
+    assert.equal(await scene.deleteClaimed("one"), "deleted");
+    assert.equal(await scene.claim(digest, "one"), "unknown");
+  },
+
   "a claim belongs to one collector": async (scene) => {
     const { digest } = await garbage(scene);
     assert.equal(await scene.claim(digest, "one"), "claimed");
@@ -104,6 +112,25 @@ const uses: ContractCases = {
     assert.equal(await scene.claim(index.digest, "1"), "in-use");
     await scene.deleteManifest(b, index.digest);
     assert.equal(await scene.claim(index.digest, "2"), "claimed");
+  },
+
+  "a manifest of that digest that comes after the claim is a use too": async (scene) => {
+    const [a, b] = [scene.repository("a"), scene.repository("b")];
+    const index = scene.index({ note: "both" });
+    const { digest, size } = index;
+    const blob = await scene.push(a, { ...scene.content("both"), digest, size });
+    await scene.deleteBlob(a, digest, { graceMs: 0 });
+    assert.equal(await scene.claim(digest, "1"), "claimed");
+    await scene.put(b, index);
+    assert.equal(await scene.deleteClaimed("1"), "lost");
+    // The bytes are put back; and the row is nobody's until the manifest has gone.
+    assert.equal(await scene.deleteClaimed("1"), "lost");
+    assert.equal(await scene.claim(digest, "2"), "in-use");
+    await scene.deleteManifest(b, digest);
+    const claim = scene.claimId("3");
+    const done = await scene.store.execute("claimBlob", { digest, claim });
+    assert.deepEqual(done, { outcome: "claimed", key: blob.key });
+    assert.equal(await scene.deleteClaimed("3"), "deleted");
   },
 
   "what went out of use is promised for the grace": async (scene) => {

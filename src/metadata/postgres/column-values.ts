@@ -30,7 +30,8 @@ export function parseInteger(text: string): number {
 export function parseBytes(text: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(Math.max(0, text.length - 2) / 2);
   const written = Buffer.from(bytes.buffer).write(text.slice(2), "hex");
-  if (!text.startsWith("\\x") || written !== bytes.byteLength) {
+  const isWhole = text.length % 2 === 0 && written === bytes.byteLength;
+  if (!text.startsWith(String.raw`\x`) || !isWhole) {
     throw new RangeError("PostgreSQL gave bytes that are not hexadecimal");
   }
   return bytes;

@@ -88,7 +88,9 @@ export function* claimOrphan(
   const { db, now } = ctx;
   const { claim, digest, key, lease, size } = input;
   if (!(yield* holdsLease(ctx, lease))) return { outcome: "lease-lost" };
-  if ((yield* holdBlobRow(ctx, digest, "share")) !== undefined) return { outcome: "known" };
+  const found = yield* holdBlobRow(ctx, digest, "share");
+  // Of the same claim: it was made already, and its answer got lost.
+  if (found !== undefined) return { outcome: found.claim === claim ? "claimed" : "known" };
   const manifest = db.selectFrom("manifests").select("id").where("digest", "=", digest).limit(1);
   if ((yield* first(manifest)) !== undefined) return { outcome: "known" };
   // A commit of the same content may come between, and then its row stays.
