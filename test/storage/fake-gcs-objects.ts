@@ -196,12 +196,13 @@ function resource(object: StoredObject, fields: readonly string[]): object {
     size: String(object.bytes.byteLength),
     updated: new Date(object.updated).toISOString(),
   };
-  const wanted = fields.map((field) => {
+  const wanted: Record<string, string> = {};
+  for (const field of fields) {
     const value = all[field];
     if (value === undefined) throw new Refused(400, "invalidParameter", `no field ${field}`);
-    return [field, value];
-  });
-  return Object.fromEntries(wanted);
+    wanted[field] = value;
+  }
+  return wanted;
 }
 
 /** Byte order of UTF-8. */

@@ -32,7 +32,7 @@ export function verifySignedUrl(
   if (value("Credential") !== `${email}/${scope}`) throw new Refused(403, "AccessDenied");
   const names = value("SignedHeaders").split(";");
   if (!names.includes("host")) throw new Refused(400, "MalformedSecurityHeader");
-  const headers = names.map((name) => `${name}:${request.headers[name]}\n`).join("");
+  const headers = names.map((name) => `${name}:${String(request.headers[name])}\n`).join("");
   const query = url.search
     .slice(1)
     .split("&")

@@ -28,7 +28,7 @@ export interface FakeGcsRequest {
   /** Without the endpoint. */
   readonly path: string;
   readonly query: Readonly<Record<string, string>>;
-  readonly userAgent: string;
+  readonly headers: IncomingMessage["headers"];
 }
 
 /** What a test has a request meet. */
@@ -38,6 +38,8 @@ export type FakeGcsFault =
   | "reset"
   /** Half of the answer's body comes. */
   | "truncate";
+
+type MaybeFault = FakeGcsFault | undefined;
 
 /** The parameters that are known of each kind of request. */
 const queries: Readonly<Record<string, readonly string[]>> = {
@@ -51,8 +53,11 @@ const queries: Readonly<Record<string, readonly string[]>> = {
 export class FakeGcs {
   readonly objects: FakeGcsObjects;
   readonly requests: FakeGcsRequest[] = [];
+  /** The most requests that were under way at once. */
+  peak = 0;
+  #underWay = 0;
   /** Asked for each request. */
-  fault: (request: FakeGcsRequest) => FakeGcsFault | undefined = () => undefined;
+  fault: (request: FakeGcsRequest) => MaybeFault | Promise<MaybeFault> = () => undefined;
   readonly #options: FakeGcsOptions;
   readonly #server: Server;
 
@@ -64,6 +69,9 @@ export class FakeGcs {
       partBytesMin: options.partBytesMin ?? 5 * 1024 * 1024,
     });
     this.#server = createServer((request, response) => {
+      this.#underWay += 1;
+      this.peak = Math.max(this.peak, this.#underWay);
+      response.once("close", () => (this.#underWay -= 1));
       this.#serve(request, response).catch((error: unknown) => {
         if (!(error instanceof Refused)) {
           response.destroy(error instanceof Error ? error : undefined);
@@ -95,11 +103,11 @@ export class FakeGcs {
       method,
       path: url.pathname,
       query,
-      userAgent: request.headers["user-agent"] ?? "",
+      headers: request.headers,
     };
     this.requests.push(seen);
     const body = await bodyOf(request);
-    const fault = this.fault(seen);
+    const fault = await this.fault(seen);
     if (fault === "reset") {
       response.destroy();
       return;

@@ -1,5 +1,6 @@
 /** What Azure and the network say, as errors of the port. */
 import { BucketError } from "../objects/object-bucket.ts";
+import { isCertificate } from "../objects/vendor/http.ts";
 
 /** What is known of an error, whoever made it. */
 export interface AzureFailure {
@@ -45,6 +46,7 @@ const advice: Readonly<Record<string, string>> = {
   KeyBasedAuthenticationNotPermitted: "the account takes no keys: check credentials",
   SnapshotsPresent: "the blob has snapshots, which are not ours to delete",
 };
+const certificate = "check the server's certificate, or skipverify";
 const forbidden = "check the role of these credentials, or accountkey";
 
 export function failureOf(error: unknown): AzureFailure {
@@ -64,7 +66,8 @@ export function toBucketError(call: string, error: unknown): BucketError {
   if (error instanceof BucketError) return error;
   const { code, message, status } = failureOf(error);
   const known = Object.hasOwn(advice, code) ? advice[code] : undefined;
-  const hint = known ?? (status === 403 ? forbidden : "");
+  const guess = isCertificate(code) ? certificate : "";
+  const hint = known ?? (status === 403 ? forbidden : guess);
   const said = [code, status === undefined ? "" : `HTTP ${status}`, message, hint];
   const text = said.filter((part) => part !== "").join("; ");
   const transient = isTransient(error);
@@ -105,7 +108,8 @@ function isTransient(error: unknown): boolean {
     return (status >= 500 && status !== notImplemented) || transientStatuses.has(status);
   }
   // No answer came: the network, or a server that is going away. The rest is a mistake of ours.
-  return error instanceof Error && "code" in error && typeof error.code === "string";
+  const isSystems = error instanceof Error && "code" in error && typeof error.code === "string";
+  return isSystems && !isCertificate(code);
 }
 
 /** The header, which answers without a body have, too. */

@@ -2,6 +2,8 @@
 import type { UserDelegationKey } from "@azure/storage-blob";
 import type { AzureAccount } from "./azure-account.ts";
 
+/** What the signature covers, in a version that private clouds and the emulator know as well. */
+const sasVersion = "2020-12-06";
 /** How long a signed URL can be used, in milliseconds: as Distribution has it. */
 const urlMs = 20 * 60 * 1000;
 /** How long a key that Azure made for signing is asked to last. It makes none beyond a week. */
@@ -35,6 +37,7 @@ export class AzureLinks {
     const now = this.#now();
     const isSecure = blob.url.startsWith("https:");
     const values = {
+      version: sasVersion,
       containerName: blob.container,
       blobName: blob.key,
       permissions: sdk.BlobSASPermissions.parse("r"),

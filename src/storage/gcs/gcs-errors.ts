@@ -1,5 +1,6 @@
 /** What Google Cloud Storage and the network say, as errors of the port. */
 import { BucketError } from "../objects/object-bucket.ts";
+import { isCertificate } from "../objects/vendor/http.ts";
 import { elementOf } from "./gcs-xml.ts";
 
 /** An answer that is no success. */
@@ -96,7 +97,8 @@ function isTransient(error: unknown): boolean {
     return (status >= 500 && status !== notImplemented) || transientStatuses.has(status);
   }
   // No answer came: the network, or a server that is going away. The rest is a mistake of ours.
-  return codeOf(error) !== undefined;
+  const code = codeOf(error);
+  return code !== undefined && !isCertificate(code);
 }
 
 function adviceFor({ code, message, status }: GcsRefusal): string {

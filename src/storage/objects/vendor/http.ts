@@ -78,6 +78,11 @@ export class VendorHttp {
   }
 }
 
+/** Whether an error's code says that the server is not who it should be: it will not be later. */
+export function isCertificate(code: string): boolean {
+  return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|^ERR_TLS_/.test(code);
+}
+
 /** Afterwards whoever called decides how long is too long. */
 function limitConnecting(request: ClientRequest): void {
   request.once("socket", (socket) => {
