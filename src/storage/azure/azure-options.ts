@@ -1,4 +1,7 @@
-/** The parameters of Distribution's `azure` driver, and what of them the adapter itself reads. */
+/**
+ * The parameters of Distribution's `azure` driver that are the adapter's: `rootdirectory` is the
+ * store's, `max_retries` and `retry_delay` are those of whoever makes calls again.
+ */
 
 /** How to be let in. Without any: what the machine offers (`default_credentials`). */
 export type AzureCredentials =
@@ -31,14 +34,4 @@ export interface AzureOptions {
   readonly skipVerify?: boolean | undefined;
   /** Bytes of a block; 8 MiB unless given. No parameter of Distribution's. */
   readonly chunkBytes?: number | undefined;
-}
-
-/** The driver's other parameters, which are the business of others. */
-export interface AzureParameters extends AzureOptions {
-  /** `rootdirectory`: the prefix of every key. The engine's. */
-  readonly rootDirectory?: string | undefined;
-  /** `max_retries`: 5 unless given. An adapter tries once; the decorator repeats. */
-  readonly maxRetries?: number | undefined;
-  /** `retry_delay` in milliseconds: 100 unless given. The decorator's too. */
-  readonly retryDelayMs?: number | undefined;
 }

@@ -1,4 +1,4 @@
-/** The parameters of Distribution's `gcs` driver, and what of them the adapter itself reads. */
+/** The parameters of Distribution's `gcs` driver, but for `rootdirectory`, which is the store's. */
 
 /**
  * A service account's key file, as JSON (`private_key`, `client_email`, ...). Distribution's YAML
@@ -22,10 +22,4 @@ export interface GcsOptions {
   readonly endpoint?: string | undefined;
   /** Signs nobody in, e.g. for an emulator. No redirects then, for nothing signs their URLs. */
   readonly anonymous?: boolean | undefined;
-}
-
-/** The driver's other parameter, which is not the adapter's business. */
-export interface GcsParameters extends GcsOptions {
-  /** `rootdirectory`: the prefix of every key. The engine's. */
-  readonly rootDirectory?: string | undefined;
 }
