@@ -51,8 +51,10 @@ export class BlobPusher {
       const answer = await this.#client.once(() =>
         this.#client.client.send("POST", target, { headers: octets, body: content }),
       );
-      if (answer !== undefined) assertStatus(answer, 201);
-      return answer !== undefined;
+      if (answer === undefined) return false;
+      // The upload that it began may be lost as well.
+      assertStatus(answer, 201, ...(this.#mayLoseUploads ? [404, 416] : []));
+      return answer.status === 201;
     }
     const begun = await this.#client.send("POST", `/v2/${repository}/blobs/uploads/`);
     assertStatus(begun, 202);

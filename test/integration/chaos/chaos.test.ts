@@ -76,15 +76,13 @@ class Chaos {
       storage: "ceph",
       ownServers: true,
       answerLimitSeconds: 6,
-      storageSettings: {
-        maintenance: {
-          uploadpurging: { age: "60s", interval: "2s" },
-          collect: { interval: "500ms" },
-          sweep: { interval: "1s", grace: "0s" },
-          lease: "1s",
-          firstdelay: "1s",
-        },
-      },
+      maintenance: () => ({
+        uploadpurging: { age: "60s", interval: "2s" },
+        collect: { interval: "500ms" },
+        sweep: { interval: "2s", grace: "0s" },
+        lease: "1s",
+        firstdelay: "1s",
+      }),
     });
     try {
       const readers = [await openJanitor(cluster), await openJanitor(cluster)] as const;

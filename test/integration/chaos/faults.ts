@@ -53,56 +53,66 @@ function fault(
   };
 }
 
-function some(random: Random, { max, min }: { readonly min: number; readonly max: number }) {
+function forSome(
+  random: Random,
+  { max, min }: { readonly min: number; readonly max: number },
+): Promise<void> {
   return lasting(random.integer(min, max));
 }
 
 async function killed(node: RegistryNode, random: Random): Promise<void> {
   await node.kill();
-  await some(random, { min: 0, max: 1000 });
+  await forSome(random, { min: 0, max: 1000 });
   await node.start();
 }
 
-/** What can happen to a connection, at either side of a node. */
+/** What can happen to connections, of one node or of all. */
 function wireFaults(
   kind: Kind,
   what: string,
-  wireOf: (cluster: Cluster) => TcpProxy,
+  wiresOf: (cluster: Cluster) => readonly TcpProxy[],
 ): readonly Fault[] {
+  const some = ({ cluster, random }: Surroundings): readonly TcpProxy[] => {
+    const wires = wiresOf(cluster);
+    return random.chance(0.5) ? wires : [random.pick(wires)];
+  };
+  /** Until what `disturb` has done is over. */
+  const disturbed = async (
+    surroundings: Surroundings,
+    disturb: (wire: TcpProxy) => void,
+  ): Promise<void> => {
+    const wires = some(surroundings);
+    for (const wire of wires) disturb(wire);
+    await forSome(surroundings.random, outageMs);
+    for (const wire of wires) wire.heal();
+  };
   return [
-    fault(kind, `connections to the ${what} are cut`, async ({ cluster, random, requests }) => {
+    fault(kind, `connections to the ${what} are cut`, async (surroundings) => {
+      const { random, requests } = surroundings;
       for (let cut = 0; cut < 3; cut += 1) {
         await requests(random.integer(1, 20));
-        wireOf(cluster).cut();
+        for (const wire of some(surroundings)) wire.cut();
       }
     }),
-    fault(
-      kind,
-      `answers of the ${what} are cut off amid their bytes`,
-      async ({ cluster, random }) => {
-        for (let cut = 0; cut < 4; cut += 1) {
-          wireOf(cluster).cutAfter(random.integer(1, 20_000));
-          await some(random, outageMs);
-        }
-        wireOf(cluster).heal();
-      },
+    fault(kind, `answers of the ${what} are cut off amid their bytes`, async (surroundings) => {
+      for (let cut = 0; cut < 4; cut += 1) {
+        const bytes = surroundings.random.integer(1, 20_000);
+        await disturbed(surroundings, (wire) => wire.cutAfter(bytes));
+      }
+    }),
+    fault(kind, `the ${what} is slow to reach`, (surroundings) => {
+      const ms = surroundings.random.integer(20, 150);
+      return disturbed(surroundings, (wire) => wire.delay(ms));
+    }),
+    fault(kind, `nothing comes through to the ${what}`, (surroundings) =>
+      disturbed(surroundings, (wire) => wire.hold()),
     ),
-    fault(kind, `the ${what} is slow to reach`, async ({ cluster, random }) => {
-      wireOf(cluster).delay(random.integer(20, 150));
-      await some(random, outageMs);
-      wireOf(cluster).heal();
-    }),
-    fault(kind, `nothing comes through to the ${what}`, async ({ cluster, random }) => {
-      wireOf(cluster).hold();
-      await some(random, outageMs);
-      wireOf(cluster).heal();
-    }),
-    fault(kind, `the ${what} refuses connections`, async ({ cluster, random }) => {
-      wireOf(cluster).refuse(true);
-      wireOf(cluster).cut();
-      await some(random, outageMs);
-      wireOf(cluster).heal();
-    }),
+    fault(kind, `the ${what} refuses connections`, (surroundings) =>
+      disturbed(surroundings, (wire) => {
+        wire.refuse(true);
+        wire.cut();
+      }),
+    ),
   ];
 }
 
@@ -118,7 +128,7 @@ const nodeFaults: readonly Fault[] = [
   fault("nodes", "a node stops past every lease, and wakes", async ({ cluster, random }) => {
     const node = random.pick(cluster.nodes);
     node.freeze();
-    await some(random, freezeMs);
+    await forSome(random, freezeMs);
     node.wake();
   }),
   fault(
@@ -127,7 +137,7 @@ const nodeFaults: readonly Fault[] = [
     async ({ cluster, random }) => {
       for (const node of cluster.nodes) {
         node.freeze();
-        await some(random, freezeMs);
+        await forSome(random, freezeMs);
         node.wake();
       }
     },
@@ -143,7 +153,7 @@ const nodeFaults: readonly Fault[] = [
       await node.start({ clockOffsetSeconds: (number - 1) * clockOffsetSeconds });
     }
     // Whoever is killed later has the right time again.
-    await some(random, outageMs);
+    await forSome(random, outageMs);
   }),
 ];
 
@@ -154,26 +164,23 @@ const postgresFaults: readonly Fault[] = [
   },
   fault("database", "PostgreSQL stops, and wakes", async ({ cluster, random }) => {
     cluster.postgres.pause();
-    await some(random, outageMs);
+    await forSome(random, outageMs);
     cluster.postgres.resume();
   }),
-  ...wireFaults("database", "database", ({ databaseWire }) => databaseWire),
+  ...wireFaults("database", "database", ({ databaseWires }) => databaseWires),
 ];
 
 /** The gateway keeps nothing: the objects are in a process behind it. */
 const storeFaults: readonly Fault[] = [
   fault("store", "the object store is restarted", async ({ cluster }) => {
-    await cluster.storage.ceph?.restart();
+    await cluster.inBucket.ceph.restart();
   }),
   fault("store", "the object store stops, and wakes", async ({ cluster, random }) => {
-    cluster.storage.ceph?.pause();
-    await some(random, outageMs);
-    cluster.storage.ceph?.resume();
+    cluster.inBucket.ceph.pause();
+    await forSome(random, outageMs);
+    cluster.inBucket.ceph.resume();
   }),
-  ...wireFaults("store", "object store", ({ storage }) => {
-    if (storage.wire === undefined) throw new Error("the storage has no wire");
-    return storage.wire;
-  }),
+  ...wireFaults("store", "object store", ({ inBucket }) => inBucket.wires),
 ];
 
 export const allFaults: readonly Fault[] = [...nodeFaults, ...postgresFaults, ...storeFaults];

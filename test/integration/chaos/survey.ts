@@ -16,8 +16,7 @@ const sweepLimitMs = 30_000;
 
 /** A process that does the upkeep as nobody else does: at once, and without any grace. */
 export async function openJanitor(cluster: Cluster): Promise<ComposedRegistry> {
-  const { bucket } = cluster.storage;
-  assert(bucket !== undefined, "the bytes are in a bucket");
+  const { bucket } = cluster.inBucket;
   const job = { enabled: false, intervalMs: 1000 };
   return await compose({
     storage: { s3: s3Options(bucket) },
@@ -37,8 +36,7 @@ export async function survey(
   cluster: Cluster,
   janitor: ComposedRegistry,
 ): Promise<{ readonly objects: number }> {
-  const { bucket } = cluster.storage;
-  assert(bucket !== undefined, "the bytes are in a bucket");
+  const { bucket } = cluster.inBucket;
   for (const job of jobs) {
     const name = `the end of the job "${job}"`;
     await until(name, () => isDone(cluster, janitor, job), sweepLimitMs);
@@ -99,10 +97,11 @@ export class LogReader {
 
   /** Nothing got a place before one that was read already, and nothing has none. */
   async assertComplete({ database }: Cluster): Promise<number> {
-    for (let before = -1; before !== this.#seen.length;) {
-      before = this.#seen.length;
+    await until("the end of the change log", async () => {
       await this.read();
-    }
+      const later = "SELECT FROM changes WHERE position IS NULL OR position > $1 LIMIT 1";
+      return (await database.query(later, [this.#position])).length === 0;
+    });
     const all = await database.query<{ seq: string }>(
       "SELECT seq::text FROM changes ORDER BY changes.position",
     );

@@ -25,13 +25,11 @@ const random = new Random(seed);
 const cluster = await Cluster.start({
   nodes: 3,
   storage: "ceph",
-  storageSettings: {
-    maintenance: {
-      collect: { interval: "500ms" },
-      sweep: { interval: "1s", grace: "0s" },
-      firstdelay: "0s",
-    },
-  },
+  maintenance: () => ({
+    collect: { interval: "500ms" },
+    sweep: { interval: "1s", grace: "0s" },
+    firstdelay: "0s",
+  }),
 });
 after(() => cluster.close());
 const clients = cluster.nodes.map(({ url }) => new Client(url));

@@ -4,6 +4,7 @@ import {
   CreateBucketCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
+  PutObjectCommand,
   S3Client,
   type ListMultipartUploadsCommandInput,
   type ListMultipartUploadsCommandOutput,
@@ -32,6 +33,10 @@ export class TestBucket {
     const bucket = new TestBucket(server, `longshore-${randomBytes(6).toString("hex")}`);
     await bucket.#client.send(new CreateBucketCommand({ Bucket: bucket.name }));
     return bucket;
+  }
+
+  async put(key: string, content: Uint8Array): Promise<void> {
+    await this.#client.send(new PutObjectCommand({ Bucket: this.name, Key: key, Body: content }));
   }
 
   /** Keys in byte order. */

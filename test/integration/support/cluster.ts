@@ -1,7 +1,8 @@
 /**
  * Several equal nodes behind a load balancer without stickiness, on one database and one store.
- * Between them and both of these is a wire each that a test can disturb.
+ * Each node has a wire to both of its own, which a test can disturb.
  */
+import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,9 @@ import { createDatabase, type TestDatabase } from "./database.ts";
 import { RegistryNode } from "./node-process.ts";
 import { TcpProxy } from "./tcp-proxy.ts";
 
+/** A section of a config file. */
+export type Section = Readonly<Record<string, unknown>>;
+
 export interface ClusterOptions {
   readonly nodes: number;
   /** Bytes in an S3 bucket, or in a folder that all nodes see. */
@@ -23,10 +27,10 @@ export interface ClusterOptions {
   readonly ownServers?: boolean;
   /** How long the balancer waits for a node's answer. */
   readonly answerLimitSeconds?: number;
-  /** Added to the configuration's section `storage`. */
-  readonly storageSettings?: Readonly<Record<string, unknown>>;
-  /** Added to the whole configuration. */
-  readonly settings?: Readonly<Record<string, unknown>>;
+  /** `storage.maintenance` of each node, by its number from 0. By default there is no upkeep. */
+  readonly maintenance?: (node: number) => Section;
+  /** The nodes are begun by the test. */
+  readonly unstarted?: boolean;
 }
 
 /** How long an upload's writer may be silent, ms: tests wait for its end, so it is short. */
@@ -35,14 +39,28 @@ export const uploadLeaseMs = 1000;
 /** Small, so that a few megabytes are an upload of several parts. */
 const s3ChunkBytes = 5 * 1024 * 1024;
 
-export interface ClusterStorage {
-  /** Goes into the nodes' configuration. */
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly ceph: S3Server | undefined;
-  readonly bucket: TestBucket | undefined;
-  /** The folder, if it is one. */
-  readonly root: string | undefined;
-  readonly wire: TcpProxy | undefined;
+const noUpkeep: Section = {
+  uploadpurging: { enabled: false },
+  collect: { enabled: false },
+  sweep: { enabled: false },
+};
+
+export interface ClusterBucket {
+  readonly ceph: S3Server;
+  readonly bucket: TestBucket;
+  /** From each node, by its number. */
+  readonly wires: readonly TcpProxy[];
+}
+
+interface Parts {
+  readonly nodes: readonly RegistryNode[];
+  readonly balancer: NginxServer;
+  readonly postgres: PostgresServer;
+  readonly database: TestDatabase;
+  /** To the database, from each node by its number. */
+  readonly databaseWires: readonly TcpProxy[];
+  /** Where the bytes lie: a folder, or a bucket. */
+  readonly place: ClusterBucket | { readonly root: string };
 }
 
 export class Cluster {
@@ -50,103 +68,117 @@ export class Cluster {
   readonly balancer: NginxServer;
   readonly postgres: PostgresServer;
   readonly database: TestDatabase;
-  readonly databaseWire: TcpProxy;
-  readonly storage: ClusterStorage;
-  readonly #ends: (() => Promise<void>)[];
+  readonly databaseWires: readonly TcpProxy[];
+  readonly place: Parts["place"];
+  readonly #opened: AsyncDisposableStack;
 
-  private constructor(parts: Pick<Cluster, PartName>, ends: (() => Promise<void>)[]) {
+  private constructor(parts: Parts, opened: AsyncDisposableStack) {
     this.nodes = parts.nodes;
     this.balancer = parts.balancer;
     this.postgres = parts.postgres;
     this.database = parts.database;
-    this.databaseWire = parts.databaseWire;
-    this.storage = parts.storage;
-    this.#ends = ends;
+    this.databaseWires = parts.databaseWires;
+    this.place = parts.place;
+    this.#opened = opened;
   }
 
   static async start(options: ClusterOptions): Promise<Cluster> {
-    const ends: (() => Promise<void>)[] = [];
+    const opened = new AsyncDisposableStack();
     try {
-      const parts = await openParts(options, ends);
-      const cluster = new Cluster(parts, ends);
-      ends.push(() => cluster.#stopNodes());
-      await Promise.all(cluster.nodes.map((node) => node.start()));
+      const cluster = new Cluster(await openParts(options, opened), opened);
+      opened.defer(() => cluster.#stopNodes());
+      if (options.unstarted !== true) {
+        await Promise.all(cluster.nodes.map((node) => node.start()));
+      }
       return cluster;
     } catch (error) {
-      await endAll(ends);
+      await opened.disposeAsync();
       throw error;
     }
   }
 
-  /** A node of the cluster by its number, from 0; beyond the last one it is the first again. */
+  /** A node by its number, from 0. */
   node(number: number): RegistryNode {
-    const node = this.nodes[number % this.nodes.length];
-    if (node === undefined) throw new RangeError("a cluster without nodes");
+    const node = this.nodes[number];
+    assert(node !== undefined, `there is no node ${number}`);
     return node;
   }
 
+  databaseWire(number: number): TcpProxy {
+    const wire = this.databaseWires[number];
+    assert(wire !== undefined, `there is no node ${number}`);
+    return wire;
+  }
+
+  get inBucket(): ClusterBucket {
+    assert("bucket" in this.place, "the bytes are in a bucket");
+    return this.place;
+  }
+
   async close(): Promise<void> {
-    await endAll(this.#ends);
+    await this.#opened.disposeAsync();
   }
 
   async #stopNodes(): Promise<void> {
-    const stopped = await Promise.allSettled(
-      this.nodes.filter(({ running }) => running).map((node) => node.stop()),
-    );
+    const running = this.nodes.filter((node) => node.running);
+    const stopped = await Promise.allSettled(running.map((node) => node.stop()));
     for (const each of stopped) if (each.status === "rejected") throw each.reason;
   }
 }
 
-type PartName = "nodes" | "balancer" | "postgres" | "database" | "databaseWire" | "storage";
-
-async function openParts(
-  options: ClusterOptions,
-  ends: (() => Promise<void>)[],
-): Promise<Pick<Cluster, PartName>> {
+/** What is opened first is closed last. */
+async function openParts(options: ClusterOptions, opened: AsyncDisposableStack): Promise<Parts> {
   const folder = await mkdtemp(join(tmpdir(), "longshore-cluster-"));
-  ends.push(() => rm(folder, { recursive: true, force: true }));
+  opened.defer(() => rm(folder, { recursive: true, force: true }));
   const own = options.ownServers ?? false;
-  const [postgres, storage] = await Promise.all([
+  const [postgres, place] = await Promise.all([
     startPostgres({ own }),
-    options.storage === "ceph" ? openCeph(own) : openFolder(folder),
+    options.storage === "ceph"
+      ? openBucket(own, options.nodes)
+      : Promise.resolve({ root: join(folder, "root") }),
   ]);
-  ends.push(() => postgres.stop());
-  ends.push(() => closeStorage(storage));
-  const databaseWire = await TcpProxy.start(postgres.endpoint);
-  ends.push(() => databaseWire.close());
+  opened.defer(() => postgres.stop());
+  opened.defer(() => closePlace(place));
   const database = await createDatabase(postgres.endpoint);
-  const config = {
-    log: { level: "warn", accesslog: { disabled: true } },
-    storage: {
-      ...storage.config,
-      delete: { enabled: true },
-      upload: { lease: `${uploadLeaseMs}ms` },
-      ...options.storageSettings,
-    },
-    metadata: { postgres: { url: databaseWire.through(database.url) } },
-    ...options.settings,
-  };
+  const databaseWires = await startWires(postgres.endpoint, options.nodes);
+  opened.defer(() => closeWires(databaseWires));
   const nodes: RegistryNode[] = [];
-  for (let number = 1; number <= options.nodes; number += 1) {
-    nodes.push(
-      new RegistryNode({ name: `node-${number}`, port: await freePorts(), folder, config }),
-    );
+  for (const [number, wire] of databaseWires.entries()) {
+    const config = configuration({ options, number, database: wire.through(database.url), place });
+    const port = await freePorts();
+    nodes.push(new RegistryNode({ name: `node-${number}`, port, folder, config }));
   }
-  const balancer = await startNginx(
-    nodes.map(({ host }) => host),
-    { answerLimitSeconds: options.answerLimitSeconds },
-  );
-  ends.push(() => balancer.stop());
-  return { nodes, balancer, postgres, database, databaseWire, storage };
+  const hosts = nodes.map(({ host }) => host);
+  const balancer = await startNginx(hosts, { answerLimitSeconds: options.answerLimitSeconds });
+  opened.defer(() => balancer.stop());
+  return { nodes, balancer, postgres, database, databaseWires, place };
 }
 
-async function openCeph(own: boolean): Promise<ClusterStorage> {
-  const ceph = await startCeph({ own });
-  const bucket = await TestBucket.create(ceph);
-  const wire = await TcpProxy.start(ceph.endpoint);
+function configuration(node: {
+  readonly options: ClusterOptions;
+  readonly number: number;
+  readonly database: string;
+  readonly place: Parts["place"];
+}): Section {
+  const { database, number, options, place } = node;
+  return {
+    log: { level: "warn", accesslog: { disabled: true } },
+    storage: {
+      ...storageSection(place, number),
+      delete: { enabled: true },
+      upload: { lease: `${uploadLeaseMs}ms` },
+      maintenance: options.maintenance?.(number) ?? noUpkeep,
+    },
+    metadata: { postgres: { url: database } },
+  };
+}
+
+function storageSection(place: Parts["place"], number: number): Section {
+  if ("root" in place) return { filesystem: { rootdirectory: place.root } };
+  const { bucket, ceph, wires } = place;
   const s3 = {
     bucket: bucket.name,
-    regionendpoint: wire.through(ceph.endpoint),
+    regionendpoint: wires[number]?.through(ceph.endpoint),
     region: ceph.region,
     accesskey: ceph.accessKey,
     secretkey: ceph.secretKey,
@@ -154,30 +186,26 @@ async function openCeph(own: boolean): Promise<ClusterStorage> {
     secure: false,
     chunksize: s3ChunkBytes,
   };
-  return { config: { s3, redirect: { disable: true } }, ceph, bucket, root: undefined, wire };
+  return { s3, redirect: { disable: true } };
 }
 
-function openFolder(folder: string): Promise<ClusterStorage> {
-  const root = join(folder, "root");
-  return Promise.resolve({
-    config: { filesystem: { rootdirectory: root } },
-    ceph: undefined,
-    bucket: undefined,
-    root,
-    wire: undefined,
-  });
+async function openBucket(own: boolean, nodes: number): Promise<ClusterBucket> {
+  const ceph = await startCeph({ own });
+  const bucket = await TestBucket.create(ceph);
+  return { ceph, bucket, wires: await startWires(ceph.endpoint, nodes) };
 }
 
-async function closeStorage({ bucket, ceph, wire }: ClusterStorage): Promise<void> {
-  bucket?.close();
-  await wire?.close();
-  await ceph?.stop();
+async function closePlace(place: Parts["place"]): Promise<void> {
+  if ("root" in place) return;
+  await closeWires(place.wires);
+  place.bucket.close();
+  await place.ceph.stop();
 }
 
-async function endAll(ends: (() => Promise<void>)[]): Promise<void> {
-  const failures: unknown[] = [];
-  for (let end = ends.pop(); end !== undefined; end = ends.pop()) {
-    await end().catch((error: unknown) => failures.push(error));
-  }
-  if (failures.length > 0) throw new AggregateError(failures, "The cluster did not end cleanly");
+async function startWires(endpoint: string, count: number): Promise<readonly TcpProxy[]> {
+  return await Promise.all(Array.from({ length: count }, () => TcpProxy.start(endpoint)));
+}
+
+async function closeWires(wires: readonly TcpProxy[]): Promise<void> {
+  await Promise.all(wires.map((wire) => wire.close()));
 }
