@@ -1,12 +1,12 @@
-import type { PostgresOptions } from "../postgres/postgres-options.ts";
-import { migrations } from "../sql/migrations.ts";
 /**
  * Moves a registry's metadata from one database to another: table by table, a page of rows in each
  * transaction, together with how far it came. So it may be ended at any moment, and goes on where it
  * was. At the end both databases are read from their beginning and compared; only then a registry
  * may open the target.
  */
-import { openSqliteStore } from "../sqlite/sqlite-store.ts";
+import { resolve } from "node:path";
+import type { PostgresOptions } from "../postgres/postgres-options.ts";
+import { migrations } from "../sql/migrations.ts";
 import { CopyDiffers, CopyRefused, type CopyDatabase } from "./copy-database.ts";
 import {
   beginJournal,
@@ -20,7 +20,7 @@ import {
   type SourceState,
   type TableProgress,
 } from "./copy-journal.ts";
-import { openSqliteForCopy, sqliteFileExists } from "./sqlite-copy-database.ts";
+import { makeSqliteDatabase, openSqliteForCopy, sqliteFileExists } from "./sqlite-copy-database.ts";
 import { digestTable } from "./table-digest.ts";
 import { readPages } from "./table-pages.ts";
 import { copiedTables, type CopiedTable } from "./tables.ts";
@@ -74,6 +74,7 @@ interface Total {
 /** Throws `CopyRefused`, which says what to do, or what the databases throw. */
 export async function copyMetadata(options: CopyOptions): Promise<CopyResult> {
   const { dryRun, from, news, now, to } = options;
+  refuseSame(from, to);
   const source = await openSource(from, now);
   try {
     await checkVersion(source);
@@ -126,6 +127,12 @@ async function openTarget(place: CopyPlace, now: () => number): Promise<CopyData
 
 function labelOf(place: CopyPlace): string {
   return "sqlite" in place ? `sqlite:${place.sqlite.path}` : "the PostgreSQL database";
+}
+
+function refuseSame(from: CopyPlace, to: CopyPlace): void {
+  if (!("sqlite" in from && "sqlite" in to)) return;
+  if (resolve(from.sqlite.path) !== resolve(to.sqlite.path)) return;
+  throw new CopyRefused("--from and --to are the same database");
 }
 
 async function checkVersion(source: CopyDatabase): Promise<void> {
@@ -195,7 +202,7 @@ function newJournal(source: SourceState): Journal {
 /** As a registry does at its start. */
 async function bringUpToDate({ now, random, to }: CopyOptions): Promise<void> {
   if ("sqlite" in to) {
-    await (await openSqliteStore(to.sqlite)).close();
+    makeSqliteDatabase(to.sqlite.path);
     return;
   }
   const { openPostgresStore } = await import("../postgres/postgres-store.ts");

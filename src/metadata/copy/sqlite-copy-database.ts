@@ -2,7 +2,11 @@
 import { statSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { Connection } from "../sqlite/connection.ts";
+import { migrate } from "../sqlite/migrate.ts";
 import { refuseNetworkFilesystem } from "../sqlite/network-filesystem.ts";
+import { sqliteDialect } from "../sqlite/sqlite-dialect.ts";
+import { prepareFolder } from "../sqlite/sqlite-store.ts";
 import {
   CopyRefused,
   quoted,
@@ -13,13 +17,24 @@ import {
 import type { CopiedTable } from "./tables.ts";
 
 /** A registry that is just ending gives the database up within this; ms. */
-const busyTimeoutMs = 2000;
+const busyTimeoutMs = 300;
 
 /** SQLITE_BUSY, without its extensions (the lower byte). */
 const busy = 5;
 
 export function sqliteFileExists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+}
+
+/** Makes the database where there is none, and brings it up to date. */
+export function makeSqliteDatabase(path: string): void {
+  prepareFolder(dirname(resolve(path)));
+  const connection = new Connection(path, { readOnly: false });
+  try {
+    migrate(connection, sqliteDialect());
+  } finally {
+    connection.close();
+  }
 }
 
 /**

@@ -41,7 +41,7 @@ export async function openSqliteStore(options: {
  * Makes the folder, and the entry of each one that was made: a database that a power cut takes away
  * was never opened.
  */
-function prepareFolder(folder: string): void {
+export function prepareFolder(folder: string): void {
   const made = mkdirSync(folder, { recursive: true });
   refuseNetworkFilesystem(folder);
   syncFolder(folder);

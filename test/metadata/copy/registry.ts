@@ -1,7 +1,6 @@
 /** A registry's metadata with something in every table, and what is asked of a copy of it. */
 import assert from "node:assert/strict";
-import { hourMs, Scene, type PushedBlob } from "../../../src/metadata/contract-scene.ts";
-import { endOfLog } from "../../../src/metadata/contract-scene.ts";
+import { endOfLog, hourMs, Scene, type PushedBlob } from "../../../src/metadata/contract-scene.ts";
 import type { MetadataStore } from "../../../src/metadata/metadata-store.ts";
 import type { Digest } from "../../../src/oci/digest.ts";
 import type { RepositoryName } from "../../../src/oci/names.ts";
@@ -20,8 +19,12 @@ export interface Size {
 }
 
 /** Some rows are deleted again: ids have gaps, also at their ends. */
-export async function fillRegistry(store: MetadataStore, size: Size): Promise<void> {
-  const scene = new Scene("copied", store);
+export async function fillRegistry(
+  store: MetadataStore,
+  size: Size,
+  name = "copied",
+): Promise<void> {
+  const scene = new Scene(name, store);
   await store.execute("adoptStore", { id: "6b1f0c8e-1f0e-4d8a-9f5a-0d9a3c1c2b3d", epoch: 1 });
   for (let index = 0; index < size.repositories; index += 1) {
     await fillRepository(scene, scene.repository(`r${index}`), size);
