@@ -14,6 +14,7 @@ export interface AzureFailure {
 
 /** Asks for patience, or says that the bytes did not arrive as they were sent. */
 const transientCodes: ReadonlySet<string> = new Set([
+  "AbortError",
   "AccountBeingCreated",
   // The chain of credentials: a machine's own service for them may be starting.
   "AggregateAuthenticationError",
@@ -23,6 +24,8 @@ const transientCodes: ReadonlySet<string> = new Set([
   "Md5Mismatch",
   "OperationTimedOut",
   "ServerBusy",
+  // A key for signing that was waited for too long.
+  "TimeoutError",
 ]);
 const transientStatuses: ReadonlySet<number> = new Set([408, 425, 429]);
 /** The server will never do it. */
