@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { MetadataConfig, StorageConfig } from "../../../src/config/config.ts";
 import type { AzureServer } from "../../servers/azurite.ts";
 import type { S3Server } from "../../servers/s3.ts";
+import type { TestServer } from "../../servers/server.ts";
 import { startAzurite, startCeph, startPostgres, startSwift } from "../../servers/servers.ts";
 import { TestBucket } from "./bucket.ts";
 import { createDatabase } from "./database.ts";
@@ -52,8 +53,10 @@ export async function makePlace(
 
 /** To be called when the process needs no more of them. */
 export async function closePlaces(): Promise<void> {
-  for (const opened of [...openStorages.values(), ...openDatabases.values()]) {
-    await (await opened).close();
+  const opened = [...openStorages.values(), ...openDatabases.values()];
+  for (const each of await Promise.allSettled<Opened<unknown>>(opened)) {
+    // What could not be opened has told so, and left nothing.
+    if (each.status === "fulfilled") await each.value.close();
   }
   openStorages.clear();
   openDatabases.clear();
@@ -93,9 +96,9 @@ const storageOpeners: Readonly<Record<StorageKind, () => Promise<Opened<StorageC
       make: () => Promise.resolve({ config: "memory", remove: nothing }),
       close: nothing,
     }),
-  ceph: async () => openS3(await startCeph()),
-  swift: async () => openS3(await startSwift()),
-  azurite: async () => openAzure(await startAzurite()),
+  ceph: async () => openOn(await startCeph(), openS3),
+  swift: async () => openOn(await startSwift(), openS3),
+  azurite: async () => openOn(await startAzurite(), openAzure),
 };
 
 const databaseOpeners: Readonly<Record<MetadataKind, () => Promise<Opened<MetadataConfig>>>> = {
@@ -126,6 +129,18 @@ async function newFolder(): Promise<{ readonly folder: string; remove(): Promise
 
 /** Small, so that tests that push a few megabytes see uploads of several parts. */
 const s3ChunkBytes = 5 * 1024 * 1024;
+
+async function openOn<T extends TestServer>(
+  server: T,
+  open: (server: T) => Promise<Opened<StorageConfig>>,
+): Promise<Opened<StorageConfig>> {
+  try {
+    return await open(server);
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+}
 
 /** One bucket, in which each registry has a folder: a bucket takes Ceph half a second. */
 async function openS3(server: S3Server): Promise<Opened<StorageConfig>> {
