@@ -10,8 +10,6 @@ import { formatS3, parseS3, type S3Server } from "./s3.ts";
 import { sharedServer } from "./server.ts";
 import { startOwnSwift } from "./swift.ts";
 
-export type { PostgresServer } from "./postgres.ts";
-
 const variables = {
   ceph: "LONGSHORE_TEST_S3_CEPH",
   swift: "LONGSHORE_TEST_S3_SWIFT",
