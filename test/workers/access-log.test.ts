@@ -1,4 +1,4 @@
-/** Several workers write one access log: its lines stay whole, though nobody reads it for a while. */
+/** Several workers write one access log: its lines stay whole, also while nobody reads it. */
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";

@@ -20,96 +20,103 @@ import { Instance } from "./instance.ts";
 
 test("two workers share one port and one registry", async (t) => {
   const instance = await Instance.start(t);
-  const random = new Random(1);
-
-  await t.test("connections are dealt out evenly", async () => {
-    const clients = Array.from({ length: 8 }, () => instance.client());
-    for (const client of clients) assertStatus(await client.get("/v2/"), 200);
-    const workers = await instance.workers();
-    assert.deepEqual(
-      workers.map(({ connections, requests, up }) => ({ connections, requests, up })),
-      [
-        { connections: 4, requests: 4, up: 1 },
-        { connections: 4, requests: 4, up: 1 },
-      ],
-    );
-    assert.equal(new Set(workers.map((worker) => worker.process_id)).size, 2);
-    for (const client of clients) client.close();
-    await instance.until((now) => now.every(({ connections }) => connections === 0));
-  });
-
-  await t.test("metrics are those of all workers, added up", async () => {
-    const text = await instance.metrics();
-    const counted = /^registry_http_requests_total\{handler="base".*\} (\d+)$/m.exec(text)?.[1];
-    assert.equal(counted, "8");
-    const parts = /^longshore_worker_resident_memory_bytes\{worker="(.*)"\} \d{8,9}$/gm;
-    assert.deepEqual(
-      [...text.matchAll(parts)].map(([, worker]) => worker),
-      ["primary", "1", "2"],
-    );
-  });
-
-  await t.test("an upload goes on wherever its next request lands", async () => {
-    // The second connection goes to the worker that does not have the first.
-    const [a, b] = [instance.client(), instance.client()];
-    const content = random.bytes(300_000);
-    const [first, second] = [content.subarray(0, 100_000), content.subarray(100_000)];
-    const begun = await a.beginUpload("upload/moves");
-    const patched = await b.patch(begun, 0, first);
-    assertStatus(patched, 202);
-    const again = await a.patch(locationOf(patched), first.byteLength, second);
-    assertStatus(again, 202);
-    assertStatus(await b.finish(locationOf(again), sha256(content)), 201);
-    for (const client of [a, b]) {
-      const pulled = await client.get(`/v2/upload/moves/blobs/${sha256(content)}`);
-      assert.equal(sha256(pulled.bytes), sha256(content));
-    }
-    const workers = await instance.workers();
-    assert.deepEqual(
-      workers.map(({ connections }) => connections),
-      [1, 1],
-    );
-  });
-
-  await t.test("what one has acknowledged the other has at once", async () => {
-    const [a, b] = [instance.client(), instance.client()];
-    const config = random.bytes(100);
-    await a.push("at/once", config);
-    for (let version = 0; version < 20; version += 1) {
-      const manifest = imageManifest(config, [config.subarray(0, 0)].slice(1));
-      const tagged = Buffer.concat([manifest, Buffer.from(" ".repeat(version))]);
-      assertStatus(await a.putManifest("at/once", "latest", tagged), 201);
-      const pulled = await b.get("/v2/at/once/manifests/latest");
-      assert.equal(pulled.header("docker-content-digest"), sha256(tagged));
-      assert.deepEqual(pulled.bytes, tagged);
-    }
-  });
-
-  await t.test("on SIGTERM each worker ends what it has begun", async () => {
-    const uploads = await Promise.all(
-      [instance.client(), instance.client()].map(async (client) => {
-        const content = random.bytes(200_000);
-        const location = await client.beginUpload("drained/upload");
-        const target = withDigest(location, sha256(content));
-        const request = client.open("PUT", target, {
-          ...octets,
-          "Content-Length": content.byteLength,
-        });
-        await request.send(content.subarray(0, 100_000));
-        return { content, request };
-      }),
-    );
-    instance.server.signal("SIGTERM");
-    // A closed port says that the primary has heard it.
-    while (await accepts(instance.server.url)) await Promise.resolve();
-    for (const { content, request } of uploads) {
-      await request.send(content.subarray(100_000));
-      assertStatus(await request.end(), 201);
-    }
-    assert.equal(await instance.server.ended(), 0, instance.server.log);
-    assert.equal(instance.server.log, "");
-  });
+  await t.test("connections are dealt out evenly", () => dealsOutEvenly(instance));
+  await t.test("metrics are those of all workers, added up", () => addsUpMetrics(instance));
+  await t.test("an upload goes on wherever its next request lands", () => movesAnUpload(instance));
+  await t.test("what one has acknowledged the other has at once", () => sharesAtOnce(instance));
+  await t.test("on SIGTERM each worker ends what it has begun", () => drains(instance));
 });
+
+async function dealsOutEvenly(instance: Instance): Promise<void> {
+  const clients = Array.from({ length: 8 }, () => instance.client());
+  for (const client of clients) assertStatus(await client.get("/v2/"), 200);
+  const workers = await instance.workers();
+  assert.deepEqual(
+    workers.map(({ connections, requests, up }) => ({ connections, requests, up })),
+    [
+      { connections: 4, requests: 4, up: 1 },
+      { connections: 4, requests: 4, up: 1 },
+    ],
+  );
+  assert.equal(new Set(workers.map((worker) => worker.process_id)).size, 2);
+  for (const client of clients) client.close();
+  await instance.until((now) => now.every(({ connections }) => connections === 0));
+}
+
+async function addsUpMetrics(instance: Instance): Promise<void> {
+  const text = await instance.metrics();
+  const counted = /^registry_http_requests_total\{handler="base".*\} (\d+)$/m.exec(text)?.[1];
+  assert.equal(counted, "8");
+  const parts = /^longshore_worker_resident_memory_bytes\{worker="(.*)"\} \d{8,9}$/gm;
+  assert.deepEqual(
+    [...text.matchAll(parts)].map(([, worker]) => worker),
+    ["primary", "1", "2"],
+  );
+}
+
+async function movesAnUpload(instance: Instance): Promise<void> {
+  const random = new Random(1);
+  // The second connection goes to the worker that does not have the first.
+  const [a, b] = [instance.client(), instance.client()];
+  const content = random.bytes(300_000);
+  const [first, second] = [content.subarray(0, 100_000), content.subarray(100_000)];
+  const begun = await a.beginUpload("upload/moves");
+  const patched = await b.patch(begun, 0, first);
+  assertStatus(patched, 202);
+  const again = await a.patch(locationOf(patched), first.byteLength, second);
+  assertStatus(again, 202);
+  assertStatus(await b.finish(locationOf(again), sha256(content)), 201);
+  for (const client of [a, b]) {
+    const pulled = await client.get(`/v2/upload/moves/blobs/${sha256(content)}`);
+    assert.equal(sha256(pulled.bytes), sha256(content));
+  }
+  const workers = await instance.workers();
+  assert.deepEqual(
+    workers.map(({ connections }) => connections),
+    [1, 1],
+  );
+}
+
+async function sharesAtOnce(instance: Instance): Promise<void> {
+  const random = new Random(1);
+  const [a, b] = [instance.client(), instance.client()];
+  const config = random.bytes(100);
+  await a.push("at/once", config);
+  for (let version = 0; version < 20; version += 1) {
+    const manifest = imageManifest(config, [config.subarray(0, 0)].slice(1));
+    const tagged = Buffer.concat([manifest, Buffer.from(" ".repeat(version))]);
+    assertStatus(await a.putManifest("at/once", "latest", tagged), 201);
+    const pulled = await b.get("/v2/at/once/manifests/latest");
+    assert.equal(pulled.header("docker-content-digest"), sha256(tagged));
+    assert.deepEqual(pulled.bytes, tagged);
+  }
+}
+
+async function drains(instance: Instance): Promise<void> {
+  const random = new Random(1);
+  const uploads = await Promise.all(
+    [instance.client(), instance.client()].map(async (client) => {
+      const content = random.bytes(200_000);
+      const location = await client.beginUpload("drained/upload");
+      const target = withDigest(location, sha256(content));
+      const request = client.open("PUT", target, {
+        ...octets,
+        "Content-Length": content.byteLength,
+      });
+      await request.send(content.subarray(0, 100_000));
+      return { content, request };
+    }),
+  );
+  instance.server.signal("SIGTERM");
+  // A closed port says that the primary has heard it.
+  while (await accepts(instance.server.url)) await Promise.resolve();
+  for (const { content, request } of uploads) {
+    await request.send(content.subarray(100_000));
+    assertStatus(await request.end(), 201);
+  }
+  assert.equal(await instance.server.ended(), 0, instance.server.log);
+  assert.equal(instance.server.log, "");
+}
 
 async function accepts(url: string): Promise<boolean> {
   const answer = await fetch(`${url}/v2/`).catch(() => undefined);

@@ -1,8 +1,8 @@
 /**
  * Moves a registry's metadata from one database to another: table by table, a page of rows in each
- * transaction, together with how far it came. So it may be ended at any moment, and goes on where it
- * was. At the end both databases are read from their beginning and compared; only then a registry
- * may open the target.
+ * transaction, together with how far it came. So it may be ended at any moment, and goes on where
+ * it was. At the end both databases are read from their beginning and compared; only then a
+ * registry may open the target.
  */
 import { resolve } from "node:path";
 import type { PostgresOptions } from "../postgres/postgres-options.ts";
@@ -190,7 +190,7 @@ async function judge(
   if (startOver) return "discard";
   if (isSame && journal.version === knownVersion) return "resume";
   throw new CopyRefused(
-    `${target.label} holds an unfinished copy of another database, or of an earlier state of this ` +
+    `${target.label} holds an unfinished copy of another database, of an earlier state of this ` +
       "one, or by another version: add --start-over to discard it and begin anew",
   );
 }
