@@ -231,7 +231,7 @@ export class MemoryBucket implements ObjectBucket {
   #addPart(target: PartsTarget, number: number, bytes: Bytes): string {
     const { parts } = this.#upload(target);
     if (number < 1 || number > this.limits.partsMax) throw this.#refused("InvalidArgument");
-    const tag = createHash("md5").update(bytes).digest("hex");
+    const tag = createHash("sha1").update(bytes).digest("hex");
     parts.set(number, { tag, bytes });
     return tag;
   }
