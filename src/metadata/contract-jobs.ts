@@ -145,6 +145,7 @@ const orphans: ContractCases = {
     const orphan = orphanOf(scene);
     assert.equal(await claimOrphan(scene, orphan, "one"), "claimed");
     assert.equal(await claimOrphan(scene, orphan, "two"), "known");
+    assert.equal(await claimOrphan(scene, orphan, "one"), "claimed", "also if it is asked again");
     assert.equal(await scene.store.findBlobAnywhere(orphan.digest), undefined);
     const [listed] = await claimsOf(scene, [orphan.digest]);
     assert(listed !== undefined);
