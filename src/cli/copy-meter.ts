@@ -1,4 +1,4 @@
-/** Shows how a copy comes along: a line that changes on a terminal, a line now and then elsewhere. */
+/** Shows how a copy comes along: a line that changes on a terminal, or a line now and then. */
 import type { CopyNews } from "../metadata/copy/copy.ts";
 
 /** How often the line on a terminal changes, and how often another one is written; ms. */

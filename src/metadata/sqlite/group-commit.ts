@@ -14,7 +14,7 @@ export function runGroup(
 ): readonly CommandOutcome[] {
   try {
     connection.setSynchronous(commands.some(({ name }) => mustSync(name)) ? "full" : "normal");
-    connection.exec("begin immediate");
+    connection.beginWriting();
     const outcomes = commands.map((command) => runCommand(connection, dialect, command));
     connection.exec("commit");
     return outcomes;

@@ -9,7 +9,7 @@ import type { Connection } from "./connection.ts";
 
 export function migrate(connection: Connection, dialect: SqlDialect): void {
   const db = dialect.builder;
-  connection.exec("begin immediate");
+  connection.beginWriting();
   try {
     prepareTable(connection, dialect);
     const applied = connection.runPlan(
