@@ -1,6 +1,14 @@
 /** The contract of `upkeep`. */
 import assert from "node:assert/strict";
-import { collected, committed, someBytes } from "./contract-support.ts";
+import type { BlobKey, BlobStore } from "./blob-store.ts";
+import {
+  collected,
+  committed,
+  contentOf,
+  digest,
+  sameBytes,
+  someBytes,
+} from "./contract-support.ts";
 import type { ContractCases } from "./contract-support.ts";
 
 export const upkeepCases: ContractCases = {
@@ -32,4 +40,60 @@ export const upkeepCases: ContractCases = {
     }
     assert.deepEqual(await collected(store.upkeep.listSetAside()), []);
   },
+
+  "what a remover leaves is settled by another one, and the first one is too late": async (
+    store,
+    { removes, second },
+  ) => {
+    if (!removes) return;
+    const bytes = someBytes(100);
+    const other = await second();
+    for (const [answer, late] of [
+      [true, true],
+      [true, false],
+      [false, true],
+      [false, false],
+    ] as const) {
+      const key = await committed(store, bytes);
+      const { asked, removal, wake } = standingStill(store, key, `of-${answer}-${late}`);
+      await asked;
+      const asides = await collected(other.upkeep.listSetAside());
+      // Where nothing is set aside there is nothing to settle.
+      if (asides.length > 0) {
+        const [aside] = asides;
+        assert.ok(aside !== undefined && asides.length === 1);
+        const { claim, digest: of } = aside;
+        assert.deepEqual([aside.key, claim, of], [key, `of-${answer}-${late}`, digest(bytes)]);
+        await aside.settle(`mine-${answer}-${late}`, async () => answer);
+        assert.equal((await other.stat(key)) === undefined, answer);
+        await aside.settle("again", async () => assert.fail("it is settled"));
+      }
+      // Whatever the first one is told when it wakes, newer bytes are not in its hands.
+      await committed(other, bytes);
+      wake(late && asides.length > 0);
+      await removal;
+      assert.ok(sameBytes(await contentOf(store, key), bytes));
+      assert.deepEqual(await collected(store.upkeep.listSetAside()), []);
+      await store.remove(key, `end-${answer}-${late}`, async () => true);
+    }
+  },
 };
+
+/** A remover that stands still where it asks whether the content is unwanted. */
+function standingStill(
+  store: BlobStore,
+  key: BlobKey,
+  claim: string,
+): {
+  readonly asked: Promise<void>;
+  readonly removal: Promise<void>;
+  readonly wake: (answer: boolean) => void;
+} {
+  const asked = Promise.withResolvers<void>();
+  const answer = Promise.withResolvers<boolean>();
+  const removal = store.remove(key, claim, async () => {
+    asked.resolve();
+    return await answer.promise;
+  });
+  return { asked: asked.promise, removal, wake: answer.resolve };
+}
