@@ -210,7 +210,7 @@ function withOwnLeases(metadata: MetadataStore): MetadataStore {
 }
 
 export const home: RepositoryName = repositoryOf("upkeep/home");
-export const elsewhere: RepositoryName = repositoryOf("upkeep/elsewhere");
+const elsewhere: RepositoryName = repositoryOf("upkeep/elsewhere");
 
 export async function push(
   { registry }: Pick<Node, "registry">,
