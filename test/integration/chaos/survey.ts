@@ -3,10 +3,12 @@
  * that nobody goes on with, and a change log that readers can follow.
  */
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join, relative } from "node:path";
 import { compose, type ComposedRegistry } from "../../../src/app.ts";
 import type { MetadataStore } from "../../../src/metadata/metadata-store.ts";
 import { until } from "../../servers/server.ts";
-import type { Cluster } from "../support/cluster.ts";
+import type { Cluster, ClusterBucket } from "../support/cluster.ts";
 import { s3Options } from "../support/places.ts";
 
 const jobs = ["purge", "collect", "sweep"] as const;
@@ -16,10 +18,10 @@ const sweepLimitMs = 30_000;
 
 /** A process that does the upkeep as nobody else does: at once, and without any grace. */
 export async function openJanitor(cluster: Cluster): Promise<ComposedRegistry> {
-  const { bucket } = cluster.inBucket;
+  const { place } = cluster;
   const job = { enabled: false, intervalMs: 1000 };
   return await compose({
-    storage: { s3: s3Options(bucket) },
+    storage: "bucket" in place ? { s3: s3Options(place.bucket) } : { root: place.root },
     metadata: { postgres: { url: cluster.database.url } },
     upkeep: {
       purge: { ...job, ageMs: 0, dryRun: false },
@@ -36,25 +38,49 @@ export async function survey(
   cluster: Cluster,
   janitor: ComposedRegistry,
 ): Promise<{ readonly objects: number }> {
-  const { bucket } = cluster.inBucket;
   for (const job of jobs) {
     const name = `the end of the job "${job}"`;
     await until(name, () => isDone(cluster, janitor, job), sweepLimitMs);
   }
   const uploads = await cluster.database.query("SELECT id, writer, writer_until FROM uploads");
   assert.deepEqual(uploads, [], "no upload is stuck");
-  assert.deepEqual(await bucket.unfinished(), [], "no multipart upload is left");
   const blobs = await cluster.database.query<{ key: string; state: string }>(
     'SELECT key, state FROM blobs ORDER BY key COLLATE "C"',
   );
   for (const { key, state } of blobs) assert.equal(state, "live", `${key} is there`);
-  const objects = (await bucket.keys()).filter((key) => key.includes("/data/"));
+  const { place } = cluster;
+  const held = "bucket" in place ? await inBucket(place) : await inFolder(place.root);
+  assert.deepEqual(held.unfinished, [], "no upload has left anything");
   assert.deepEqual(
-    objects,
-    blobs.map(({ key }) => key.replace(/^\//, "")),
-    "what lies in the bucket is what the database knows",
+    held.content,
+    blobs.map(({ key }) => key),
+    "what is stored is what the database knows",
   );
-  return { objects: objects.length };
+  return { objects: held.content.length };
+}
+
+interface Held {
+  /** Keys, in byte order. */
+  readonly content: readonly string[];
+  /** Of uploads, and set aside by removals. */
+  readonly unfinished: readonly string[];
+}
+
+async function inBucket({ bucket }: ClusterBucket): Promise<Held> {
+  const keys = await bucket.keys("longshore/data/");
+  return { content: keys, unfinished: await bucket.unfinished() };
+}
+
+async function inFolder(root: string): Promise<Held> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const files = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .filter((file) => file !== "longshore/store.json");
+  return {
+    content: files.filter((file) => file.startsWith("docker/")).toSorted(),
+    unfinished: files.filter((file) => !file.startsWith("docker/")),
+  };
 }
 
 async function isDone(

@@ -1,0 +1,3 @@
+import { chaosRounds, testChaos } from "./chaos.ts";
+
+testChaos("shared folder", Math.ceil(chaosRounds / 3));
