@@ -36,6 +36,7 @@ export interface OwnOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly directory?: string;
   readonly backend?: Backend;
+  readonly workers?: number;
 }
 
 export class Bench {
@@ -124,8 +125,8 @@ export class Bench {
     this.#folders += 1;
     const directory = options.directory ?? join(this.#directory, `${role}-${this.#folders}`);
     mkdirSync(directory, { recursive: true });
-    const { backend = {}, env = {} } = options;
-    const server = await startServer(this.sides[role], { directory, env, backend });
+    const { backend = {}, env = {}, workers = 1 } = options;
+    const server = await startServer(this.sides[role], { directory, env, backend, workers });
     return {
       server,
       directory,

@@ -23,6 +23,7 @@ import { manifests, smallBlobs } from "./rows/reads.ts";
 import { s3 } from "./rows/s3.ts";
 import { slowDisk } from "./rows/slow-disk.ts";
 import { start } from "./rows/start.ts";
+import { workers } from "./rows/workers.ts";
 import { SIDE_NAMES, isFromSource, versionOf } from "./servers/sides.ts";
 import type { SideName } from "./servers/sides.ts";
 
@@ -39,6 +40,7 @@ const ROWS: ReadonlyMap<string, (bench: Bench) => Promise<readonly Line[]>> = ne
   ["start", start],
   ["s3", s3],
   ["postgres", postgres],
+  ["workers", workers],
 ]);
 
 const USAGE = `npm run bench -- [ROW...] [options]

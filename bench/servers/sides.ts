@@ -31,6 +31,8 @@ export interface StartOptions {
   readonly directory: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly backend?: Backend;
+  /** Processes that share the port: only Longshore has them. */
+  readonly workers?: number;
 }
 
 interface Place {
@@ -38,6 +40,7 @@ interface Place {
   readonly port: number;
   readonly debugPort: number;
   readonly backend: Backend;
+  readonly workers: number;
 }
 
 interface Side {
@@ -90,7 +93,8 @@ function metadata({ backend, root }: Place): string {
 const SIDES: Readonly<Record<SideName, Side>> = {
   longshore: {
     version: longshoreVersion,
-    config: (place) => `${common(place)}  debug:
+    config: (place) => `${common(place)}  workers: ${place.workers}
+  debug:
     addr: 127.0.0.1:${place.debugPort}
     prometheus:
       enabled: true
@@ -130,8 +134,8 @@ export async function startServer(side: SideName, options: StartOptions): Promis
   mkdirSync(root, { recursive: true });
   const port = await freePort();
   const configFile = join(options.directory, "config.yml");
-  const { backend = {} } = options;
-  const place = { root, port, debugPort: await freePort(), backend };
+  const { backend = {}, workers = 1 } = options;
+  const place = { root, port, debugPort: await freePort(), backend, workers };
   writeFileSync(configFile, SIDES[side].config(place));
   const [command, ...args] = SIDES[side].command(configFile);
   const logFile = join(options.directory, "server.log");

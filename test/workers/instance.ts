@@ -16,6 +16,11 @@ export interface WorkerFigures {
   readonly resident_memory_bytes: number;
 }
 
+interface InstanceOptions {
+  readonly workers?: number;
+  readonly sections?: readonly string[];
+}
+
 /** A change that does not come within this never will, ms. */
 const limitMs = 20_000;
 
@@ -31,16 +36,21 @@ export class Instance {
     this.debugUrl = debugUrl;
   }
 
-  static async start(t: TestContext, workers = 2): Promise<Instance> {
+  /** `sections`: more lines for its config file. */
+  static async start(
+    t: TestContext,
+    { sections = [], workers = 2 }: InstanceOptions = {},
+  ): Promise<Instance> {
     const root = await temporaryFolder(t);
     const debugPort = await freePorts();
-    const http = [
+    const more = [
       `  workers: ${workers}`,
       "  debug:",
       `    addr: "127.0.0.1:${debugPort}"`,
       "    prometheus: { enabled: true, path: /metrics }",
+      ...sections,
     ];
-    const server = await ServerProcess.start({ root, folder: root, http });
+    const server = await ServerProcess.start({ root, folder: root, more });
     const instance = new Instance(root, server, `http://127.0.0.1:${debugPort}`);
     t.after(async () => {
       for (const client of instance.#clients) client.close();

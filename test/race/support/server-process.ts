@@ -15,8 +15,8 @@ export interface ServerOptions {
   readonly under?: readonly string[];
   /** How long an upload's writer may be silent, ms. */
   readonly uploadLeaseMs?: number;
-  /** More lines for the config file's http section, with their indentation. */
-  readonly http?: readonly string[];
+  /** Lines at the end of the config file: more of its http section, then other sections. */
+  readonly more?: readonly string[];
 }
 
 const repositoryRoot = join(import.meta.dirname, "../../..");
@@ -129,7 +129,7 @@ async function holdsWriteLock(pid: number): Promise<boolean> {
   return new RegExp(`POSIX\\s+ADVISORY\\s+WRITE\\s+${pid}\\s+\\S+\\s+120\\s`).test(locks);
 }
 
-function configuration({ http = [], root, uploadLeaseMs = leaseMs }: ServerOptions): string {
+function configuration({ more = [], root, uploadLeaseMs = leaseMs }: ServerOptions): string {
   return [
     "version: 0.1",
     "log:",
@@ -145,7 +145,7 @@ function configuration({ http = [], root, uploadLeaseMs = leaseMs }: ServerOptio
     `    lease: ${uploadLeaseMs}ms`,
     "http:",
     '  addr: "127.0.0.1:0"',
-    ...http,
+    ...more,
     "",
   ].join("\n");
 }

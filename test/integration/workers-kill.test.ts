@@ -14,10 +14,12 @@ import { Worker } from "../crash/workload.ts";
 import { assertStatus, Disconnected } from "../race/support/client.ts";
 import { assertIntact } from "../race/support/places.ts";
 import { Random, seedFrom } from "../race/support/random.ts";
-import { Instance } from "./instance.ts";
+import { startPostgres } from "../servers/servers.ts";
+import { Instance } from "../workers/instance.ts";
+import { createDatabase } from "./support/database.ts";
 
 const clientCount = 6;
-const rounds = Number(process.env["CRASH_ROUNDS"] ?? 1);
+const rounds = Number(process.env["CRASH_ROUNDS"] ?? 5);
 
 /** Requests and pieces of bodies before a worker is killed. */
 const ticksMax = 100;
@@ -25,8 +27,23 @@ const ticksMax = 100;
 test("a worker that is killed amid pushes loses nothing that was acknowledged", async (t) => {
   const seed = seedFrom("CRASH_SEED");
   t.diagnostic(`CRASH_SEED=${seed}`);
-  const random = new Random(seed);
-  const instance = await Instance.start(t);
+  await killAmidPushes(await Instance.start(t), new Random(seed));
+});
+
+test("nor does it with PostgreSQL", async (t) => {
+  const seed = seedFrom("CRASH_SEED");
+  t.diagnostic(`CRASH_SEED=${seed}`);
+  const postgres = await startPostgres();
+  const { drop, url } = await createDatabase(postgres.endpoint);
+  t.after(async () => {
+    await drop();
+    await postgres.stop();
+  });
+  const sections = ["metadata:", "  postgres:", `    url: ${JSON.stringify(url)}`];
+  await killAmidPushes(await Instance.start(t, { sections }), new Random(seed));
+});
+
+async function killAmidPushes(instance: Instance, random: Random): Promise<void> {
   const ledger = new Ledger();
   const uploads = new Set<PendingUpload>();
   const sharedLayers = Array.from({ length: 3 }, () => random.bytes(30_000));
@@ -83,7 +100,7 @@ test("a worker that is killed amid pushes loses nothing that was acknowledged", 
   assert.equal(deaths, rounds, instance.server.log);
   assert.equal(instance.server.log.trim().split("\n").length, rounds, instance.server.log);
   await instance.server.stop();
-});
+}
 
 /** A connection that was on its way to the dead worker is lost with it; the next one is not. */
 async function answerSoon(instance: Instance): ReturnType<ReturnType<Instance["client"]>["get"]> {
