@@ -98,13 +98,14 @@ export class BlobPusher {
     const status = await this.#client.get(upload.location);
     const { acknowledged } = upload;
     if (status.status === 404) {
-      assert(this.#mayLoseUploads, `an upload with ${acknowledged} acknowledged bytes is unknown`);
+      const isLost = this.#mayLoseUploads && acknowledged === 0;
+      assert(isLost, `an upload with ${acknowledged} acknowledged bytes is unknown`);
       return false;
     }
     assertStatus(status, 204);
     const offset = offsetOf(status);
     assert(
-      offset >= acknowledged || this.#mayLoseUploads,
+      offset >= acknowledged,
       `the upload lost bytes: ${offset} < ${acknowledged}, ${describe(status)}`,
     );
     assert(offset <= upload.content.byteLength, "the upload has more bytes than were sent");

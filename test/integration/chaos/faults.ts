@@ -19,8 +19,8 @@ export interface Fault {
   readonly name: string;
   readonly kind: Kind;
   /**
-   * The database's end is to it what a power cut is to a machine: an upload's progress does not
-   * wait for its disk. What is acknowledged by a 201 does.
+   * The database's end is to it what a power cut is to a machine: an upload that has no bytes yet
+   * does not wait for its disk.
    */
   readonly losesUploads?: boolean;
   run(surroundings: Surroundings): Promise<void>;

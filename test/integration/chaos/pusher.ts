@@ -21,7 +21,7 @@ export interface PusherOptions {
   readonly ledger: AttemptLedger;
   /** Layers that every client pushes, and deletes, again and again. */
   readonly sharedLayers: readonly Uint8Array[];
-  /** Whether uploads may be lost that were not finished. */
+  /** Whether uploads may be lost that have no bytes yet. */
   readonly mayLoseUploads: boolean;
 }
 
