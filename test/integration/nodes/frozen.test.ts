@@ -135,6 +135,32 @@ function frozen(storage: ClusterOptions["storage"]): void {
     await assertPulls(name, content);
   });
 
+  test("amid an upload's body moves nothing for whoever has gone on since", async () => {
+    const name = "frozen/gone-on";
+    const content = random.bytes(20 * mib);
+    const begun = await at(0).beginUpload(name);
+    const held = at(0).open("PATCH", begun, octets);
+    await held.send(content.subarray(0, 6 * mib));
+    cluster().node(sleeper).freeze();
+    await lasting(pastLeasesMs);
+
+    const status = await at(1).get(begun);
+    assertStatus(status, 204);
+    const from = offsetOf(status);
+    const patched = await at(1).patch(locationOf(status), from, content.subarray(from, 13 * mib));
+    assertStatus(patched, 202);
+    cluster().node(sleeper).wake();
+    await held.send(random.bytes(3 * mib));
+    assertStatus(await held.end(), 416);
+    for (const client of given.clients) {
+      const now = await client.get(locationOf(patched));
+      assert.equal(offsetOf(now), 13 * mib, "the upload stands where it was acknowledged");
+    }
+    const rest = content.subarray(13 * mib);
+    assertStatus(await at(0).finish(locationOf(patched), sha256(content), rest), 201);
+    await assertPulls(name, content);
+  });
+
   const moments = [
     ["claims a blob", claiming, "database"],
     ["deletes the row of a blob", deletingRow, "database"],
