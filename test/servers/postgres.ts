@@ -18,9 +18,9 @@ export interface PostgresServer extends TestServer {
 const password = "postgres";
 
 /**
- * Nothing here survives a power cut, and need not: tests end processes only. But `synchronous_commit`
- * stays on: without it the end of a process loses what was acknowledged. Many connections: three
- * nodes with a pool each, and the tests' own.
+ * Nothing here survives a power cut, and need not: tests end processes only. But
+ * `synchronous_commit` stays on: without it the end of a process loses what was acknowledged. Many
+ * connections: three nodes with a pool each, and the tests' own.
  */
 const settings = {
   listen_addresses: "127.0.0.1",

@@ -70,9 +70,8 @@ export function requirePrograms(...programs: readonly string[]): void {
   const folders = searchPath.split(":");
   const missing = programs.filter((name) => !folders.some((each) => existsSync(join(each, name))));
   if (missing.length > 0) {
-    throw new Error(
-      `Not installed: ${missing.join(", ")}. Run scripts/integration-packages.sh, which installs them.`,
-    );
+    const names = missing.join(", ");
+    throw new Error(`Not installed: ${names}. Run scripts/integration-packages.sh.`);
   }
 }
 

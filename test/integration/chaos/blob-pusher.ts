@@ -92,7 +92,7 @@ export class BlobPusher {
     return await request.end();
   }
 
-  /** Asks where the upload stands. Real clients begin anew as well, so that some are left behind. */
+  /** Asks where the upload stands. Real clients begin anew as well: some are left behind. */
   async #catchUp(upload: Upload): Promise<boolean> {
     if (this.#random.chance(0.3)) return false;
     const status = await this.#client.get(upload.location);

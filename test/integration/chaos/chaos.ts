@@ -147,7 +147,8 @@ class Chaos {
     );
     const touched = this.#ledger.takeTouched();
     await this.#inspect(touched);
-    return `${work.sent} requests, ${touched.length} tags and manifests, ${objects} objects, ${changes[0]} changes`;
+    const checked = `${touched.length} tags and manifests`;
+    return `${work.sent} requests, ${checked}, ${objects} objects, ${changes[0]} changes`;
   }
 
   async finish(): Promise<string> {

@@ -19,7 +19,7 @@ const backoffMaxMs = 400;
 /** What a balancer or a registry answers that cannot work at the moment. */
 const transient: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 
-export class GaveUp extends Error {
+class GaveUp extends Error {
   override readonly name = "GaveUp";
 }
 

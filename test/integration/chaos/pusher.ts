@@ -102,7 +102,7 @@ export class Pusher {
     });
   }
 
-  /** Whoever uses it at that moment has to push it again, unless a manifest refers to it already. */
+  /** Whoever is about to use it has to push it again, unless a manifest refers to it already. */
   async #deleteSharedLayer(): Promise<void> {
     const { client, random, sharedLayers } = this.#options;
     const digest = sha256(random.pick(sharedLayers));

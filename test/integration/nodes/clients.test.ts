@@ -70,7 +70,7 @@ test("docker, which tries again by itself, finishes a push in which a node is ki
   assert.equal((await puller.held(reference)).config, image.config.digest);
 });
 
-test("skopeo, which gives up when a node is killed under it, finishes at its next try", async () => {
+test("skopeo, which gives up when a node is killed, finishes at its next try", async () => {
   const image = await images.make({ layerBytes: [64 * mib, 3000] });
   const reference = `${cluster.balancer.host}/team/interrupted:skopeo`;
   const skopeo = await createSkopeo(workspace);

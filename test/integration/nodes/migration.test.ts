@@ -13,7 +13,7 @@ test("nodes that start at once on an empty database all come up", async () => {
   await assertServes(cluster);
 });
 
-test("a node that stops amid a migration keeps nobody from it, and comes up when it wakes", async () => {
+test("a node that stops amid a migration keeps nobody from it, and wakes up well", async () => {
   const cluster = await startCluster();
   const [first, ...others] = cluster.nodes;
   assert(first !== undefined);
