@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import {
   CreateBucketCommand,
+  DeleteObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
@@ -37,6 +38,10 @@ export class TestBucket {
 
   async put(key: string, content: Uint8Array): Promise<void> {
     await this.#client.send(new PutObjectCommand({ Bucket: this.name, Key: key, Body: content }));
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#client.send(new DeleteObjectCommand({ Bucket: this.name, Key: key }));
   }
 
   /** Keys in byte order. */
