@@ -110,7 +110,10 @@ export async function contentOf(store: BlobStore, key: BlobKey): Promise<Uint8Ar
 }
 
 export async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  return Buffer.concat(await collected(stream));
+  const chunks: Uint8Array[] = [];
+  // Copies, for a chunk's memory may be used again for the next one.
+  for await (const chunk of stream) chunks.push(chunk.slice());
+  return Buffer.concat(chunks);
 }
 
 export async function collected<T>(items: AsyncIterable<T>): Promise<T[]> {

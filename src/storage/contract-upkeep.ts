@@ -43,9 +43,9 @@ export const upkeepCases: ContractCases = {
 
   "what a remover leaves is settled by another one, and the first one is too late": async (
     store,
-    { removes, second },
+    { second },
   ) => {
-    if (!removes) return;
+    if (!store.upkeep.removes) return;
     const bytes = someBytes(100);
     const other = await second();
     for (const [answer, late] of [

@@ -123,7 +123,8 @@ export interface ObjectBucket extends ObjectParts {
   head(key: string, call: Call): Promise<ObjectInfo | undefined>;
 
   /**
-   * The body may break off: whoever reads it counts. `size` is the body's. A span that begins
+   * The body may break off: whoever reads it counts. A chunk of it can be used until the next one
+   * is asked for: its memory may be used again then. `size` is the body's. A span that begins
    * beyond the end is a `BucketError`; of one that ends beyond it the rest is cut off.
    */
   get(

@@ -9,10 +9,18 @@ const smallBytes = 16 * 1024;
 /** So many spare buffers are kept in any case (4 MiB), since fresh memory costs page faults. */
 const keptBuffersMin = 64;
 
+/** In use by so many (64 MiB) they are scarce: enough for three uploads that never wait. */
+const plentyBuffers = 1024;
+
 /** The buffers of all uploads of a store. */
 export class PartBuffers {
   readonly #kept: ArrayBuffer[] = [];
   #taken = 0;
+
+  /** Whether uploads should do with less. */
+  get areScarce(): boolean {
+    return this.#taken > plentyBuffers;
+  }
 
   take(): ArrayBuffer {
     this.#taken += 1;

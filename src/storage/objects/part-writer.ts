@@ -137,12 +137,12 @@ export class PartWriter implements Intake {
     this.#size += bytes.byteLength;
     this.#next = this.#pending.add(bytes);
     const { partBytes, partBytesMin } = this.#options.ctx.bucket.limits;
-    if (this.#pending.size < partBytes) return undefined;
     if (this.#pending.size >= partBytes + partBytesMin) {
       return this.#idle().then(() => this.#send(partBytes));
     }
-    // Two parts are in memory.
-    return this.#sending && this.#idle();
+    // Two parts are in memory, or one and a half where many uploads share it.
+    const enough = this.#options.ctx.buffers.areScarce ? partBytes / 2 : partBytes;
+    return this.#pending.size < enough ? undefined : this.#sending && this.#idle();
   }
 
   #send(size: number): void {

@@ -11,12 +11,14 @@ import type {
   PartLimits,
 } from "../objects/object-bucket.ts";
 import { toWebStream } from "../objects/vendor/answers.ts";
+import { Downloads } from "../objects/vendor/downloads.ts";
 import { VendorHttp } from "../objects/vendor/http.ts";
 import { PiecesBody } from "../objects/vendor/pieces-body.ts";
 import { S3Calls } from "./s3-calls.ts";
 import { createLinkClient, createS3Client, loadS3Packages } from "./s3-client.ts";
 import type { S3Packages } from "./s3-client.ts";
 import { failureOf, toBucketError } from "./s3-errors.ts";
+import { DownloadBody } from "./s3-http.ts";
 import { S3Log } from "./s3-log.ts";
 import type { S3Options, S3Surroundings } from "./s3-options.ts";
 import { S3Parts } from "./s3-parts.ts";
@@ -46,6 +48,7 @@ class S3Bucket extends S3Parts implements ObjectBucket {
   readonly limits: PartLimits;
   readonly #presigner: S3Packages["presigner"];
   readonly #http: VendorHttp;
+  readonly #downloads: Downloads | undefined;
   readonly #links: S3Client;
 
   constructor(
@@ -55,10 +58,14 @@ class S3Bucket extends S3Parts implements ObjectBucket {
   ) {
     const { bucket, copies, logLevel, object, partBytes, partBytesMin, skipVerify } = settings;
     const http = new VendorHttp({ skipVerify, proxyEnv });
-    const options = { sdk, settings, log: new S3Log(logLevel, log), http };
+    const downloads = hasProxy(proxyEnv)
+      ? undefined
+      : new Downloads({ skipVerify, translate: toReadError });
+    const options = { sdk, settings, log: new S3Log(logLevel, log), http, downloads };
     super(new S3Calls(sdk, createS3Client(options), bucket), object);
     this.#presigner = presigner;
     this.#http = http;
+    this.#downloads = downloads;
     this.#links = createLinkClient(options);
     this.limits = { partBytes, partBytesMin, partsMax, copies };
   }
@@ -101,7 +108,7 @@ class S3Bucket extends S3Parts implements ObjectBucket {
     if (found === undefined) return undefined;
     return {
       size: found.ContentLength ?? 0,
-      body: toWebStream(found.Body as Readable, toReadError),
+      body: bodyOf(found.Body as Readable),
     };
   }
 
@@ -177,7 +184,17 @@ class S3Bucket extends S3Parts implements ObjectBucket {
     this.calls.client.destroy();
     this.#links.destroy();
     this.#http.destroy();
+    this.#downloads?.destroy();
   }
+}
+
+function bodyOf(body: Readable): ReadableStream<Bytes> {
+  return body instanceof DownloadBody ? body.download.body : toWebStream(body, toReadError);
+}
+
+function hasProxy(env: S3Surroundings["proxyEnv"]): boolean {
+  const names = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
+  return names.some((name) => (env?.[name] ?? "") !== "");
 }
 
 function toReadError(error: unknown): BucketError {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type * as Sdk from "@aws-sdk/client-s3";
 import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
 import type * as Presigner from "@aws-sdk/s3-request-presigner";
+import type { Downloads } from "../objects/vendor/downloads.ts";
 import type { VendorHttp } from "../objects/vendor/http.ts";
 import { PiecesBody } from "../objects/vendor/pieces-body.ts";
 import { S3Http, type S3Request } from "./s3-http.ts";
@@ -35,6 +36,8 @@ export interface S3ClientOptions {
   readonly settings: S3Settings;
   readonly log: S3Log;
   readonly http: VendorHttp;
+  /** `undefined` where a proxy stands between. */
+  readonly downloads: Downloads | undefined;
 }
 
 /** The payload's hash that says that there is none: TLS protects the bytes already. */
@@ -48,7 +51,7 @@ const silent = {
   error: () => undefined,
 } as const;
 
-export function createS3Client({ http, log, sdk, settings }: S3ClientOptions): S3Client {
+export function createS3Client({ downloads, http, log, sdk, settings }: S3ClientOptions): S3Client {
   const config: S3ClientConfig = {
     region: settings.region,
     forcePathStyle: settings.forcePathStyle,
@@ -65,7 +68,7 @@ export function createS3Client({ http, log, sdk, settings }: S3ClientOptions): S
     // A round trip per part, to save bytes that are seldom refused.
     expectContinueHeader: false,
     logger: silent,
-    requestHandler: new S3Http(http),
+    requestHandler: new S3Http(http, downloads),
   };
   const client = new sdk.S3Client(config);
   client.middlewareStack.add(

@@ -1,5 +1,7 @@
 /** The SDK's way to the network, in the shape that the SDK asks for. */
 import type { IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
+import type { Download, Downloads } from "../objects/vendor/downloads.ts";
 import type { VendorHttp } from "../objects/vendor/http.ts";
 import { PiecesBody } from "../objects/vendor/pieces-body.ts";
 
@@ -21,20 +23,36 @@ export interface S3Response {
   readonly statusCode: number;
   readonly reason?: string | undefined;
   readonly headers: Record<string, string>;
-  readonly body: IncomingMessage;
+  readonly body: Readable;
 }
 
 interface HandleOptions {
   readonly abortSignal?: unknown;
 }
 
+/** An object's body, which passes through the SDK unread: it knows a stream when it sees one. */
+export class DownloadBody extends Readable {
+  readonly download: Download;
+
+  constructor(download: Download) {
+    super();
+    this.download = download;
+  }
+
+  override _read(): void {
+    this.destroy(new Error("this body is read as a web stream"));
+  }
+}
+
 /** What the SDK calls a request handler. */
 export class S3Http {
   readonly metadata: { readonly handlerProtocol: string } = { handlerProtocol: "http/1.1" };
   readonly #http: VendorHttp;
+  readonly #downloads: Downloads | undefined;
 
-  constructor(http: VendorHttp) {
+  constructor(http: VendorHttp, downloads: Downloads | undefined) {
     this.#http = http;
+    this.#downloads = downloads;
   }
 
   async handle(
@@ -42,13 +60,13 @@ export class S3Http {
     { abortSignal }: HandleOptions = {},
   ): Promise<{ readonly response: S3Response }> {
     const host = port === undefined ? hostname : `${hostname}:${port}`;
-    const message = await this.#http.send({
-      method,
-      headers,
-      url: `${protocol}//${host}${path}${queryOf(query)}`,
-      body: asBody(body),
-      signal: abortSignal instanceof AbortSignal ? abortSignal : undefined,
-    });
+    const url = `${protocol}//${host}${path}${queryOf(query)}`;
+    const signal = abortSignal instanceof AbortSignal ? abortSignal : undefined;
+    if (query?.["x-id"] === "GetObject") {
+      const download = await this.#downloads?.get({ url, headers, signal });
+      if (download !== undefined) return { response: downloaded(download) };
+    }
+    const message = await this.#http.send({ method, headers, url, body: asBody(body), signal });
     return { response: toResponse(message) };
   }
 
@@ -67,6 +85,11 @@ function asBody(body: unknown): PiecesBody | string | Uint8Array | undefined {
   if (body === undefined || typeof body === "string") return body;
   if (body instanceof PiecesBody || body instanceof Uint8Array) return body;
   throw new TypeError("a body that is neither text nor bytes");
+}
+
+function downloaded(download: Download): S3Response {
+  const { headers, statusCode } = download;
+  return { statusCode, headers, body: new DownloadBody(download) };
 }
 
 function toResponse(message: IncomingMessage): S3Response {

@@ -1,0 +1,19 @@
+/** A certificate for 127.0.0.1 that nobody vouches for. Made for tests, and of no use elsewhere. */
+
+export const testKey = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgtXn5jbd7Jd1WvVS5
+NZ9qDYafZahZC/vUbKUKyUaaRHmhRANCAARbOPrWtbWxRr9kjMsCztdgNf3dvxrU
+hIrK5Ol9iIm2hKJk89rDAgmpnoZqRtAKUt9hxTL8mvBBibmRKYltVGFy
+-----END PRIVATE KEY-----`;
+
+export const testCertificate = `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUHpbk8aQ3ypzxdj/7kr5yDpvE4yowCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMTA0NDQwNFoYDzIxMjYxMDI4
+MDQ0NDA0WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAARbOPrWtbWxRr9kjMsCztdgNf3dvxrUhIrK5Ol9iIm2hKJk89rDAgmp
+noZqRtAKUt9hxTL8mvBBibmRKYltVGFyo28wbTAdBgNVHQ4EFgQUOM191p3zwIbo
+vV44VtcBfzOKWKowHwYDVR0jBBgwFoAUOM191p3zwIbovV44VtcBfzOKWKowDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIgGaW1y8ebm/inriRQOcOih+AaARHwdOWx3e0Yr4oisIcCIQDu
++TWL1oYFv12thhHePw1O/c4mpfZTycOryDHRnCbHqA==
+-----END CERTIFICATE-----`;
