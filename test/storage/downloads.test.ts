@@ -1,4 +1,4 @@
-/** Downloads over connections of our own, from servers that answer as no real one does on demand. */
+/** Downloads over connections of our own, from servers that answer as real ones seldom do. */
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
@@ -119,7 +119,7 @@ test("what is not an object's answer is left to others", async () => {
 for (const isSecure of [false, true]) {
   const over = isSecure ? "over TLS" : "over TCP";
 
-  test(`many downloads at once ${over}, read slowly and quickly, have each their own bytes`, async () => {
+  test(`many downloads at once ${over}, slow and quick, have each their own bytes`, async () => {
     const contents = [0, 1, 2].map((index) => randomBytes(100 + index * 1_500_000));
     const { url } = await listen(
       (socket, head) => {
@@ -162,7 +162,7 @@ for (const isSecure of [false, true]) {
   });
 }
 
-test("a connection that the server closed is not used again, nor one that it will close", async () => {
+test("a connection that the server has closed, or will close, is not used again", async () => {
   let closes = false;
   const { sockets, url } = await listen((socket, head) => {
     if (head.includes("last: yes")) socket.write(objectHead(1, "Connection: close\r\n"));
@@ -231,7 +231,7 @@ test("an abort ends the wait for an answer, and for its body", async () => {
   await assert.rejects(async () => await rest, reason);
 });
 
-test("a reader that stops reading stops the server, and one that goes closes its connection", async () => {
+test("a reader that pauses stops the server, and one that goes closes its connection", async () => {
   const size = 64 * 1024 * 1024;
   const { sockets, url } = await listen((socket) => {
     socket.write(objectHead(size));

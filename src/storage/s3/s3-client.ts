@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 /** The vendor's client, set up: one try per call, and only the checksums that S3 asks for. */
 import type * as Sdk from "@aws-sdk/client-s3";
 import type { S3Client, S3ClientConfig } from "@aws-sdk/client-s3";
@@ -42,6 +43,8 @@ export interface S3ClientOptions {
 
 /** The payload's hash that says that there is none: TLS protects the bytes already. */
 const unsigned = "UNSIGNED-PAYLOAD";
+/** So many bytes are hashed in one turn: half a millisecond, after which others have theirs. */
+const hashTurnBytes = 1024 * 1024;
 
 /** The SDK's own words go to the terminal otherwise. What it has to say comes as errors, too. */
 const silent = {
@@ -73,7 +76,7 @@ export function createS3Client({ downloads, http, log, sdk, settings }: S3Client
   const client = new sdk.S3Client(config);
   client.middlewareStack.add(
     (next) => async (args) => {
-      prepare(args.request as MutableRequest, settings.tls);
+      await prepare(args.request as MutableRequest, settings.tls);
       return await next(args);
     },
     { step: "build", priority: "low", name: "longshorePayload" },
@@ -109,12 +112,12 @@ type MutableRequest = {
   -readonly [Key in keyof S3Request]: S3Request[Key];
 } & { readonly headers: Record<string, string> };
 
-function prepare(request: MutableRequest, tls: boolean): void {
+async function prepare(request: MutableRequest, tls: boolean): Promise<void> {
   const { body, headers, query } = request;
   if (!tls) request.protocol = "http:";
   if (body instanceof PiecesBody) {
     headers["content-length"] = String(body.size);
-    headers["x-amz-content-sha256"] = tls ? unsigned : hashOf(body);
+    headers["x-amz-content-sha256"] = tls ? unsigned : await hashOf(body);
   } else if (typeof body === "string" && query !== undefined && "delete" in query) {
     // S3 asks for a checksum of this one. The newer ones are not known to everybody.
     headers["content-md5"] = createHash("md5").update(body).digest("base64");
@@ -125,9 +128,16 @@ function prepare(request: MutableRequest, tls: boolean): void {
 }
 
 /** Without TLS the signature of the bytes is what tells that they arrived whole. */
-function hashOf({ pieces }: PiecesBody): string {
+async function hashOf({ pieces }: PiecesBody): Promise<string> {
   const hash = createHash("sha256");
-  for (const piece of pieces) hash.update(piece);
+  let hashed = 0;
+  for (const piece of pieces) {
+    hash.update(piece);
+    hashed += piece.byteLength;
+    if (hashed < hashTurnBytes) continue;
+    hashed = 0;
+    await setImmediate();
+  }
   return hash.digest("hex");
 }
 
