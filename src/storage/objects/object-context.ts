@@ -1,5 +1,4 @@
 /** What the parts of the object store share. */
-import type { BlobKey } from "../blob-store.ts";
 import type { ObjectBucket } from "./object-bucket.ts";
 import type { ObjectNames } from "./object-names.ts";
 import type { PartBuffers } from "./part-buffers.ts";
@@ -27,6 +26,3 @@ export async function deleteObjects(ctx: ObjectContext, objects: readonly string
   ctx.recent.forget(objects);
   await ctx.bucket.delete(objects, {});
 }
-
-/** The part of an object's name that is kept as a blob's key. */
-export type KeyOf = (object: string) => BlobKey | undefined;
