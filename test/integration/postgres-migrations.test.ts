@@ -48,7 +48,7 @@ function migrating(t: TestContext, database: TestDatabase, mode: "open" | "stop"
     child,
     said: async () => String((await once(lines, "line"))[0]),
     ended: async () => {
-      const [code, signal] = await exit;
+      const [code, signal] = (await exit) as [number | null, string | null];
       assert.deepEqual([code, signal], [0, null], await problems);
     },
   };
@@ -140,7 +140,7 @@ describe("migrations", () => {
 });
 
 describe("a database that a newer version has brought up to date", () => {
-  test("is served by an older node where it says so: by those that run, and those that begin", async () => {
+  test("is served by older nodes where it says so, also by those that begin now", async () => {
     const database = await freshDatabase();
     const options = { url: database.url, poolSize: 2 };
     const running = new Scene("running", await openNode(options));
@@ -203,9 +203,8 @@ describe("where the tables lie", () => {
   test("a database that is not in UTF-8 is refused", async () => {
     const database = await freshDatabase();
     const name = `${database.name}_latin`;
-    await database.query(
-      `create database ${name} encoding 'SQL_ASCII' locale_provider libc locale 'C' template template0`,
-    );
+    const encoding = "encoding 'SQL_ASCII' locale_provider libc locale 'C' template template0";
+    await database.query(`create database ${name} ${encoding}`);
     const url = new URL(database.url);
     url.pathname = `/${name}`;
     try {

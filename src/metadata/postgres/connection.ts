@@ -26,6 +26,9 @@ const askForStandby: CompiledSql = {
   parameters: [],
 };
 
+/** How long a server may take to answer what was sent, and to end the connection; ms. */
+const closeMs = 15_000;
+
 export class PostgresConnection {
   readonly #client: Client;
   readonly #socket: Socket;
@@ -111,11 +114,15 @@ export class PostgresConnection {
     this.#socket.destroy();
   }
 
-  /** Says goodbye; what was sent before is answered first. */
+  /** Says goodbye, for which there is little time; what was sent before is answered first. */
   async close(): Promise<void> {
     if (this.#failure !== undefined) return;
-    const ended = this.#client.end();
-    await ended;
+    const late = setTimeout(() => this.destroy("no goodbye"), closeMs);
+    try {
+      await this.#client.end();
+    } finally {
+      clearTimeout(late);
+    }
     this.#failure ??= new ConnectionLost("the connection is closed");
   }
 

@@ -54,7 +54,9 @@ export function sqlState(error: unknown): string | undefined {
   return typeof error.code === "string" ? error.code : undefined;
 }
 
-/** "cached plan must not change result type": it has no code of its own, and its text is translated. */
+/**
+ * "cached plan must not change result type": it has no code of its own, and its text is translated.
+ */
 export function isStalePlan(error: unknown): boolean {
   return sqlState(error) === "0A000" && hasRoutine(error, "RevalidateCachedQuery");
 }

@@ -160,7 +160,7 @@ export type KnownPlaces = Record<string, string | null>;
 
 export interface PreparedUpkeepReads {
   /** The database's clock, ms UTC. */
-  readonly clock: PreparedQuery<Record<never, never>, { readonly now: number }>;
+  readonly clock: PreparedQuery<Record<string, never>, { readonly now: number }>;
   readonly known: PreparedQuery<KnownPlaces, { readonly name: string }>;
   readonly unused: PreparedQuery<{ after: number; limit: number; now: number }, UnusedRow>;
   readonly claims: PreparedQuery<
@@ -171,7 +171,7 @@ export interface PreparedUpkeepReads {
     { after: string; limit: number; now: number; idleSince: number },
     UploadRow & { readonly repositoryName: string }
   >;
-  readonly identity: PreparedQuery<Record<never, never>, StoreIdentity>;
+  readonly identity: PreparedQuery<Record<string, never>, StoreIdentity>;
 }
 
 /** Every read of the store, compiled for one dialect. */
