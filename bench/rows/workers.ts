@@ -52,7 +52,8 @@ export async function workers(bench: Bench): Promise<readonly Line[]> {
   for (const count of CONNECTIONS) lines.push(await manifestLine(bench, pair, count));
   for (const count of STREAMS) lines.push(await pullLine(bench, pair, count));
   for (const count of CLIENTS) lines.push(await pushLine(bench, pair, count));
-  await Promise.all([two.stop(), one.stop()]);
+  // Not by `Own`: the peak of two processes is no peak of one.
+  await Promise.all([two.server.stop(), one.server.stop()]);
   return lines;
 }
 

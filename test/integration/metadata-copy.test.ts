@@ -161,7 +161,7 @@ test("a node that writes to the source is noticed", async (t) => {
   );
 });
 
-test("an address where nobody answers, and a wrong password, are told without the password", async () => {
+test("a wrong password, and nobody at the address, are told without the password", async () => {
   const url = new URL(server.endpoint);
   url.password = "wrong-secret";
   const wrong = startCopy("--from", `sqlite:${source}`, "--to", url.href);

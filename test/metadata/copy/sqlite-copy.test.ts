@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
@@ -149,7 +150,12 @@ async function longshore(...args: readonly string[]): Promise<Ended> {
 
 test("the command tells what it does, and how it ended", async () => {
   const target = await newDatabase();
-  const places = ["--from", `sqlite:${source}`, "--to", `sqlite:${target}`];
+  const config = `${source}.yml`;
+  await writeFile(
+    config,
+    `version: 0.1\nstorage: { inmemory: {} }\nmetadata: { sqlite: { path: "${source}" } }\n`,
+  );
+  const places = ["--from", `config:${config}`, "--to", `sqlite:${target}`];
   const [done, wrong] = await Promise.all([
     longshore("metadata", "copy", ...places),
     longshore("metadata", "copy", "--from", "mysql://root:secret@host/", "--to", "sqlite:x"),
