@@ -37,6 +37,7 @@ await metadataStoreContract("PostgreSQL, without kept statements", openPlain, {
 interface PlanNode {
   readonly "Node Type": string;
   readonly "Relation Name"?: string;
+  readonly "Index Cond"?: string;
   readonly Plans?: readonly PlanNode[];
   readonly "Shared Hit Blocks"?: number;
   readonly "Shared Read Blocks"?: number;
@@ -44,6 +45,15 @@ interface PlanNode {
 
 function nodesOf(plan: PlanNode): readonly PlanNode[] {
   return [plan, ...(plan.Plans ?? []).flatMap(nodesOf)];
+}
+
+/** What an error says of a plan. */
+function told(plan: PlanNode): string {
+  const steps = nodesOf(plan).map((node) => {
+    const { "Index Cond": by = "", "Relation Name": on = "", "Node Type": what } = node;
+    return `${what} ${on} ${by} (${node["Shared Hit Blocks"] ?? 0} pages)`;
+  });
+  return ["", ...steps].join("\n  ");
 }
 
 /** A session that plans as ours do: for whatever values a kept statement may get. */
@@ -125,11 +135,37 @@ describe("how the server goes about it", () => {
       const bound = bind(read, { ...values, after }) as (string | number)[];
       const plan = await explain(client, read.sql, bound);
       const pages = (plan["Shared Hit Blocks"] ?? 0) + (plan["Shared Read Blocks"] ?? 0);
-      assert(pages < 150, `${name} after ${after} reads ${pages} pages: ${JSON.stringify(plan)}`);
+      assert(pages < 150, `${name} after ${after} reads ${pages} pages: ${told(plan)}`);
     }
+    const unused = bind(reads.upkeep.unused, { after: 0, limit: 20, now: 1 }) as number[];
+    const candidates = await explain(client, reads.upkeep.unused.sql, unused);
+    assert((candidates["Shared Hit Blocks"] ?? 0) < 500, told(candidates));
     const changes = bind(reads.changes, { after: 15_000, limit: 20 }) as number[];
     const page = await explain(client, reads.changes.sql, changes);
-    assert((page["Shared Hit Blocks"] ?? 0) < 50, JSON.stringify(page));
+    assert((page["Shared Hit Blocks"] ?? 0) < 50, told(page));
+    await client.end();
+  });
+
+  test("a command in a large repository costs what it costs in a small one", async () => {
+    const client = await planner(database.url);
+    const [repository, blob] = [1_000_000, 1_000_001];
+    const digests = [1, 2, 3, 4].map((index) => digestOf(30_000 + index));
+    const statements: readonly [RegExp, readonly (string | number)[]][] = [
+      [
+        /^select "blobs"."id", "blobs"."digest" from "blobs".* in \((\$\d+(, )?){4}\)/,
+        ["live", ...digests, repository],
+      ],
+      [/^select "waiting"/, [blob, blob, repository, 0]],
+    ];
+    await client.query("begin");
+    for (const [pattern, values] of statements) {
+      const sql = [...executed].find((each) => pattern.test(each));
+      assert(sql !== undefined, String(pattern));
+      const plan = await explain(client, sql, values);
+      const pages = (plan["Shared Hit Blocks"] ?? 0) + (plan["Shared Read Blocks"] ?? 0);
+      assert(pages < 150, `${sql} reads ${pages} pages: ${told(plan)}`);
+    }
+    await client.query("rollback");
     await client.end();
   });
 });
@@ -160,9 +196,16 @@ async function fill(client: Client): Promise<void> {
       select 1000000 + n, 'sha256:' || lpad((n + 30000)::text, 64, '0'), 1, 'key ' || n, 'live', 0, 0
       from ${many};
     insert into repository_blobs (repository, blob, linked_at)
-      select 1000000, 1000000 + n, 0 from ${many};
+      select 1000000, 1000000 + n, 0 from ${many} where n <= 19000;
     insert into repository_blobs (repository, blob, linked_at)
       select 1000000 + n, 1010000, 0 from ${many};
+    insert into manifest_blobs (manifest, blob, kind)
+      select 1000001, 1000000 + n, 'layer' from generate_series(1, 5) as n;
+    insert into manifest_missing (repository, digest, manifest, kind)
+      select 1000000, 'missing ' || n, 1000002, 'layer' from ${many};
+    insert into manifest_missing (repository, digest, manifest, kind)
+      select 1000000 + n, 'missing', 1000002, 'layer' from ${many};
+    update blobs set review_after = 0 where id > 1019000;
     insert into uploads (id, repository, "offset", algorithm, digests_so_far, store_state,
         writer_epoch, created_at, updated_at)
       select 'upload-' || lpad(n::text, 5, '0'), 1000000, 0, '', '', '', 0, 0, 0 from ${many};

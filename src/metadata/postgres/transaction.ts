@@ -42,20 +42,26 @@ export async function runTransaction<T>(
   options: { readonly relaxed: boolean; readonly gate?: StatementGate | undefined },
 ): Promise<T> {
   const failures: unknown[] = [];
+  let sent: Promise<unknown> = Promise.resolve();
   const send = (query: CompiledSql): Promise<Answer> => {
     const answer = connection.query(query);
-    answer.catch((error: unknown) => failures.push(error));
+    sent = answer.catch((error: unknown) => failures.push(error));
     return answer;
+  };
+  /** Whoever holds the command knows that all before the statement was carried out. */
+  const pass = async (gate: StatementGate, sql: string): Promise<void> => {
+    await sent;
+    await gate(sql);
   };
   try {
     void send(options.relaxed ? beginRelaxed : begin);
     let step = plan.next(nothing);
     while (step.done !== true) {
-      await options.gate?.(step.value.sql);
+      if (options.gate !== undefined) await pass(options.gate, step.value.sql);
       const answer = send(step.value);
       step = plan.next(step.value.unawaited === true ? nothing : await answer);
     }
-    await options.gate?.(commit.sql);
+    if (options.gate !== undefined) await pass(options.gate, commit.sql);
     await finish(connection, step.value);
     return step.value;
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { Selectable } from "kysely";
+import { sql, type Selectable } from "kysely";
 /** Commands on blobs and the links by which repositories hold them (invariants I1, I2, I4). */
 import type { Digest } from "../../oci/digest.ts";
 import type { RepositoryName } from "../../oci/names.ts";
@@ -78,18 +78,25 @@ const insertLink = statement((db, place: LinkPlaces) =>
 );
 
 /** Those that refer to a blob by any of its digests. */
-const manifestsWaitingFor = statement((db, place: { repository: number; blob: number }) =>
-  db
-    .selectFrom("manifest_missing")
-    .selectAll()
-    .where("repository", "=", place.repository)
-    .where("digest", "in", (from) =>
-      from
-        .selectFrom("blobs")
-        .select("digest")
-        .where("id", "=", place.blob)
-        .unionAll(from.selectFrom("blob_aliases").select("digest").where("blob", "=", place.blob)),
-    ),
+const manifestsWaitingFor = statement(
+  (db, place: { repository: number; blob: number }, { lateralJoins }) => {
+    const aliases = db.selectFrom("blob_aliases").select("digest").where("blob", "=", place.blob);
+    const canonical = db.selectFrom("blobs").select("digest").where("id", "=", place.blob);
+    const digests = canonical.unionAll(aliases);
+    const waiting = db
+      .selectFrom("manifest_missing")
+      .select(["digest", "manifest", "kind"])
+      .where("repository", "=", place.repository);
+    if (!lateralJoins) return waiting.where("digest", "in", digests);
+    return db
+      .selectFrom(digests.as("digests"))
+      .innerJoinLateral(
+        // The offset keeps it from becoming a plain join, which might read all of the repository's.
+        waiting.where("digest", "=", sql.ref<string>("digests.digest")).offset(0).as("waiting"),
+        (join) => join.onTrue(),
+      )
+      .selectAll("waiting");
+  },
 );
 
 /**

@@ -21,7 +21,10 @@ export interface SqlDialect {
   ): SelectQueryBuilder<Database, T, O>;
   /** By what a reader follows the change log: see invariant I7. */
   readonly logPosition: "seq" | "position";
-  /** Whether a join may look at the tables before it; without, an ordered page would be sorted. */
+  /**
+   * Whether a join may look at the tables before it. Where it may it should: PostgreSQL chooses
+   * what to begin with by averages, and some repositories hold a thousand times the average.
+   */
   readonly lateralJoins: boolean;
   /** Column types for migrations. Text compares byte-wise. */
   readonly types: {

@@ -16,6 +16,7 @@ import {
 import { writeEdges, resolveMissingManifest, resolveReferences } from "./manifest-edges.ts";
 import { all, first, only, send, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
+import { reviewLink, reviewManifest } from "./reviews.ts";
 import type { Database } from "./schema.ts";
 import { moveTag, removeTag } from "./tag-history.ts";
 
@@ -178,23 +179,14 @@ function* releaseReferences(
 ): Plan<void> {
   const { db, now } = ctx;
   const reviewAfter = now + graceMs;
-  yield* send(
-    db
-      .updateTable("repository_blobs")
-      .set({ review_after: reviewAfter })
-      .where("repository", "=", repository)
-      .where("blob", "in", (from) =>
-        from.selectFrom("manifest_blobs").select("blob").where("manifest", "=", manifest),
-      ),
+  const blobs = yield* all(
+    db.selectFrom("manifest_blobs").select("blob as id").where("manifest", "=", manifest),
   );
-  yield* send(
-    db
-      .updateTable("manifests")
-      .set({ review_after: reviewAfter })
-      .where("id", "in", (from) =>
-        from.selectFrom("manifest_children").select("child").where("manifest", "=", manifest),
-      ),
+  const children = yield* all(
+    db.selectFrom("manifest_children").select("child as id").where("manifest", "=", manifest),
   );
+  for (const { id } of blobs) yield* send(reviewLink(ctx, { repository, id, reviewAfter }));
+  for (const { id } of children) yield* send(reviewManifest(ctx, { repository, id, reviewAfter }));
 }
 
 function* eraseManifest(

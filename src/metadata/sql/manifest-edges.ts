@@ -5,11 +5,13 @@
  * repository's lock. A blob that the repository links cannot be claimed, and only its own commands
  * take the link away; a manifest of the repository likewise.
  */
+import type { ExpressionBuilder } from "kysely";
 import type { Digest } from "../../oci/digest.ts";
 import type { Reference } from "../../oci/manifest.ts";
 import type { CommandContext } from "./context.ts";
 import { all, send, type Plan } from "./plan.ts";
 import { listStatement, statement } from "./prepared.ts";
+import type { Database } from "./schema.ts";
 
 type BlobKind = "config" | "layer";
 
@@ -48,22 +50,20 @@ interface Named {
 const blobsByDigest = listStatement((db, rows: readonly Named[], place: InRepository) =>
   db
     .selectFrom("blobs")
-    .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
     .select(["blobs.id", "blobs.digest"])
-    .where("repository_blobs.repository", "=", place.repository)
     .where("blobs.state", "=", "live")
-    .where("blobs.digest", "in", digestsOf(rows)),
+    .where("blobs.digest", "in", digestsOf(rows))
+    .where("blobs.id", "=", (from) => ownLink(from, place)),
 );
 
 const blobsByAlias = listStatement((db, rows: readonly Named[], place: InRepository) =>
   db
     .selectFrom("blob_aliases")
     .innerJoin("blobs", "blobs.id", "blob_aliases.blob")
-    .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
     .select(["blobs.id", "blob_aliases.digest"])
-    .where("repository_blobs.repository", "=", place.repository)
     .where("blobs.state", "=", "live")
-    .where("blob_aliases.digest", "in", digestsOf(rows)),
+    .where("blob_aliases.digest", "in", digestsOf(rows))
+    .where("blobs.id", "=", (from) => ownLink(from, place)),
 );
 
 const manifestsByDigest = listStatement((db, rows: readonly Named[], place: InRepository) =>
@@ -73,6 +73,18 @@ const manifestsByDigest = listStatement((db, rows: readonly Named[], place: InRe
     .where("repository", "=", place.repository)
     .where("digest", "in", digestsOf(rows)),
 );
+
+/**
+ * The blob at hand, if the repository links it. Asked for each one: in a join PostgreSQL might read
+ * all the links of the repository.
+ */
+function ownLink(from: ExpressionBuilder<Database, "blobs">, { repository }: InRepository) {
+  return from
+    .selectFrom("repository_blobs")
+    .select("repository_blobs.blob")
+    .where("repository_blobs.repository", "=", repository)
+    .whereRef("repository_blobs.blob", "=", "blobs.id");
+}
 
 function digestsOf(rows: readonly Named[]): readonly string[] {
   return rows.map(({ digest }) => digest);

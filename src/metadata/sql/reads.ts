@@ -103,16 +103,18 @@ function blobByAnyDigest(db: Db) {
       .select(blobColumns)
       .where("blobs.state", "=", "live")
       .where("repository_blobs.repository", "=", repositoryId(db, place.repository))
-      .where("blobs.id", "in", blobsOfDigest(db, place.digest)),
+      .where("blobs.id", "=", blobOfDigest(db, place.digest)),
   );
 }
 
-function blobsOfDigest(db: Db, digest: string) {
+/** One content has one row, whichever of its digests is asked for. */
+function blobOfDigest(db: Db, digest: string) {
   return db
     .selectFrom("blobs")
     .select("id")
     .where("digest", "=", digest)
-    .union(db.selectFrom("blob_aliases").select("blob as id").where("digest", "=", digest));
+    .unionAll(db.selectFrom("blob_aliases").select("blob as id").where("digest", "=", digest))
+    .limit(1);
 }
 
 function blobAnywhere(db: Db) {
@@ -122,7 +124,7 @@ function blobAnywhere(db: Db) {
       .innerJoin("repository_blobs", "repository_blobs.blob", "blobs.id")
       .select(blobColumns)
       .where("blobs.state", "=", "live")
-      .where("blobs.id", "in", blobsOfDigest(db, place.digest))
+      .where("blobs.id", "=", blobOfDigest(db, place.digest))
       .limit(1),
   );
 }

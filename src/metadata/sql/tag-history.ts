@@ -3,6 +3,7 @@ import type { Tag } from "../../oci/names.ts";
 import type { CommandContext } from "./context.ts";
 import { first, send, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
+import { reviewManifest } from "./reviews.ts";
 
 /**
  * Only the newest entry of a tag is open: the others, of which there may be very many, are not
@@ -69,10 +70,6 @@ const openHistory = statement((db, place: TagPlaces & { digest: string }) =>
   }),
 );
 
-const reviewManifest = statement((db, place: { id: number; reviewAfter: number }) =>
-  db.updateTable("manifests").set({ review_after: place.reviewAfter }).where("id", "=", place.id),
-);
-
 /**
  * Points a tag at a manifest. Returns the digest it pointed to before, `undefined` for a new tag.
  * What it leaves becomes subject to review after the grace.
@@ -89,7 +86,7 @@ export function* moveTag(
   if (before?.id === manifest) return before.digest;
   if (before !== undefined) {
     yield* closeHistory(ctx, repository, name);
-    yield* send(reviewManifest(ctx, { id: before.id, reviewAfter: now + to.graceMs }));
+    yield* send(reviewManifest(ctx, { repository, id: before.id, reviewAfter: now + to.graceMs }));
   }
   yield* send(openHistory(ctx, { repository, name, digest: to.digest, now }));
   return before?.digest;

@@ -3,28 +3,7 @@ import type { CommandInput, CommandResult } from "../commands.ts";
 import type { CommandContext } from "./context.ts";
 import { run, send, type Plan } from "./plan.ts";
 import { statement } from "./prepared.ts";
-
-interface TouchPlaces extends Record<string, unknown> {
-  repository: number;
-  id: number;
-  reviewAfter: number;
-}
-
-const touchLink = statement((db, place: TouchPlaces) =>
-  db
-    .updateTable("repository_blobs")
-    .set({ review_after: place.reviewAfter })
-    .where("repository", "=", place.repository)
-    .where("blob", "=", place.id),
-);
-
-const touchManifest = statement((db, place: TouchPlaces) =>
-  db
-    .updateTable("manifests")
-    .set({ review_after: place.reviewAfter })
-    .where("repository", "=", place.repository)
-    .where("id", "=", place.id),
-);
+import { reviewLink, reviewManifest } from "./reviews.ts";
 
 /** One statement on one row: where a deletion was quicker it finds nothing. */
 export function* touch(
@@ -35,8 +14,8 @@ export function* touch(
   const reviewAfter = ctx.now + input.graceMs;
   const query =
     "blobId" in target
-      ? touchLink(ctx, { repository, id: target.blobId, reviewAfter })
-      : touchManifest(ctx, { repository, id: target.manifestId, reviewAfter });
+      ? reviewLink(ctx, { repository, id: target.blobId, reviewAfter })
+      : reviewManifest(ctx, { repository, id: target.manifestId, reviewAfter });
   const changed = yield* run(query);
   return { outcome: changed === 1 ? "touched" : "unknown" };
 }

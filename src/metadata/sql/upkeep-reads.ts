@@ -41,23 +41,24 @@ function unused(db: Db): PreparedUpkeepReads["unused"] {
       .where("blobs.state", "in", ["live", "missing"])
       .where("blobs.review_after", "is not", null)
       .where("blobs.review_after", "<=", place.now)
-      .where(({ not, exists, selectFrom }) =>
-        not(
-          exists(
-            selectFrom("repository_blobs")
-              .select("repository_blobs.blob")
-              .whereRef("repository_blobs.blob", "=", "blobs.id"),
-          ),
-        ),
+      // Looked up for each blob, and not joined: that might read all links there are.
+      .where(
+        ({ selectFrom }) =>
+          selectFrom("repository_blobs")
+            .select("repository_blobs.blob")
+            .whereRef("repository_blobs.blob", "=", "blobs.id")
+            .limit(1),
+        "is",
+        null,
       )
-      .where(({ not, exists, selectFrom }) =>
-        not(
-          exists(
-            selectFrom("manifests")
-              .select("manifests.id")
-              .whereRef("manifests.digest", "=", "blobs.digest"),
-          ),
-        ),
+      .where(
+        ({ selectFrom }) =>
+          selectFrom("manifests")
+            .select("manifests.id")
+            .whereRef("manifests.digest", "=", "blobs.digest")
+            .limit(1),
+        "is",
+        null,
       )
       .orderBy("blobs.id")
       .limit(place.limit),
