@@ -22,9 +22,11 @@ export class ConnectionDealer {
   /** Who was given one longest ago is first. */
   readonly #takers = new Set<ConnectionTaker>();
   readonly #waiting = new Set<Socket>();
+  readonly #onError: (error: unknown) => void;
   #isClosed = false;
 
-  constructor() {
+  constructor(onError: (error: unknown) => void) {
+    this.#onError = onError;
     // As `node/serve.ts` has its own: these options stay with a connection that is given away.
     const options = { allowHalfOpen: true, keepAlive: true, noDelay: true, pauseOnConnect: true };
     this.#server = createServer(options, (socket) => {
@@ -41,7 +43,7 @@ export class ConnectionDealer {
     await promise;
     this.#server.off("error", reject);
     // No descriptors left, for one: the connection is lost, and the next may be accepted.
-    this.#server.on("error", () => undefined);
+    this.#server.on("error", this.#onError);
     const address = this.#server.address();
     assert(address !== null && typeof address === "object");
     return address;

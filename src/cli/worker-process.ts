@@ -47,7 +47,10 @@ export class WorkerProcess implements ConnectionTaker {
       ready.reject(new Error(reason));
       for (const answer of this.#asked.values()) answer(undefined);
     };
-    this.#child.once("error", (error) => end(error.message));
+    this.#child.on("error", (error) => {
+      // Otherwise it runs, and just could not be told something.
+      if (this.#child.pid === undefined) end(error.message);
+    });
     // Comes when the channel is closed too: nothing is sent to it any more.
     this.#child.once("close", (code, signal) => end(failure ?? endText(code, signal)));
     // Whoever has begun the others too hears of the first that failed.

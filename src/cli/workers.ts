@@ -27,7 +27,9 @@ export async function runWorkers(
   const { fields, format, level } = config.log;
   const logger = createLogger({ level, format, fields });
   for (const warning of config.warnings) logger.warn(`${file ?? "config"}: ${warning}`);
-  const dealer = new ConnectionDealer();
+  const dealer = new ConnectionDealer((error) => {
+    logger.error({ err: error }, "a connection could not be accepted");
+  });
   const address = await listening("http.addr", dealer.listen(config.http.listen));
   const fleet = new WorkerFleet({
     count,

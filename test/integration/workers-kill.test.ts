@@ -11,9 +11,9 @@ import { setImmediate } from "node:timers/promises";
 import { Inspection } from "../crash/inspect.ts";
 import { Ledger, type PendingUpload } from "../crash/ledger.ts";
 import { Worker } from "../crash/workload.ts";
-import { assertStatus, Disconnected } from "../race/support/client.ts";
+import { assertStatus, Disconnected, octets, withDigest } from "../race/support/client.ts";
 import { assertIntact } from "../race/support/places.ts";
-import { Random, seedFrom } from "../race/support/random.ts";
+import { Random, seedFrom, sha256 } from "../race/support/random.ts";
 import { startPostgres } from "../servers/servers.ts";
 import { Instance } from "../workers/instance.ts";
 import { createDatabase } from "./support/database.ts";
@@ -42,6 +42,31 @@ test("nor does it with PostgreSQL", async (t) => {
   const sections = ["metadata:", "  postgres:", `    url: ${JSON.stringify(url)}`];
   await killAmidPushes(await Instance.start(t, { sections }), new Random(seed));
 });
+
+test("workers whose primary is killed end what they have begun, then themselves", async (t) => {
+  const instance = await Instance.start(t);
+  const pids = (await instance.workers()).map((worker) => worker.process_id ?? 0);
+  const client = instance.client();
+  const content = new Random(1).bytes(100_000);
+  const location = await client.beginUpload("orphan/upload");
+  const headers = { ...octets, "Content-Length": content.byteLength };
+  const request = client.open("PUT", withDigest(location, sha256(content)), headers);
+  await request.send(content.subarray(0, 50_000));
+  // Its workers have its output's pipes too, so its end is not to be awaited here.
+  instance.server.signal("SIGKILL");
+  await request.send(content.subarray(50_000));
+  assertStatus(await request.end(), 201);
+  while (pids.some(isRunning)) await setImmediate();
+});
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 async function killAmidPushes(instance: Instance, random: Random): Promise<void> {
   const ledger = new Ledger();

@@ -36,7 +36,7 @@ async function start(
   t: TestContext,
   takers: readonly Taker[],
 ): Promise<{ readonly dealer: ConnectionDealer; readonly dial: () => Promise<Socket> }> {
-  const dealer = new ConnectionDealer();
+  const dealer = new ConnectionDealer((error) => assert.fail(String(error)));
   const { port } = await dealer.listen({ host: "127.0.0.1", port: 0 });
   for (const taker of takers) dealer.add(taker);
   const clients: Socket[] = [];
