@@ -314,7 +314,7 @@ type Versions = Readonly<Record<string, string>>;
 function readManifest(): { readonly dependencies: Versions; readonly devDependencies: Versions } {
   const manifest = readJson("package.json") as Record<string, Versions>;
   return {
-    dependencies: { ...manifest["dependencies"], ...manifest["optionalDependencies"] },
+    dependencies: { ...manifest["dependencies"], ...manifest["peerDependencies"] },
     devDependencies: { ...manifest["devDependencies"] },
   };
 }

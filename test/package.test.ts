@@ -40,7 +40,7 @@ before(async () => {
   files = packed.files.map(({ path }) => path);
   await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }');
   // Vendors' packages are for those who use them.
-  const options = ["--prefer-offline", "--omit=optional"];
+  const options = ["--prefer-offline"];
   await npm(folder, "install", ...options, join(folder, "source", packed.filename));
 });
 
