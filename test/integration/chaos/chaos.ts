@@ -141,6 +141,9 @@ class Chaos {
       }
     });
     await work.allOf([failing, this.#meanwhile(work), ...pushing]);
+    for (const node of this.#cluster.nodes) {
+      assert(node.running, `${node.name} ended by itself, and said:\n${node.log.slice(-4000)}`);
+    }
     const { objects } = await survey(this.#cluster, this.#janitor);
     const changes = await Promise.all(
       this.#readers.map((reader) => reader.assertComplete(this.#cluster)),
@@ -154,6 +157,8 @@ class Chaos {
   async finish(): Promise<string> {
     const all = this.#ledger.all();
     await this.#inspect(all);
+    const errors = this.#cluster.nodes.flatMap(({ log }) => errorsIn(log));
+    assert.deepEqual(errors, [], "nothing failed without a reason");
     const { disconnected, statuses } = this.#troubles;
     const told = [...statuses].map(([status, count]) => `${count} times ${status}`).join(", ");
     return `${all.length} tags and manifests; ${disconnected} connections broke; ${told}`;
@@ -255,6 +260,12 @@ class Workload {
     for (const waiting of this.#waiting.keys()) waiting.resolve();
     this.#waiting.clear();
   }
+}
+
+/** A job that met a fault is tried again later; a request that did is a warning. */
+function errorsIn(log: string): readonly string[] {
+  const lines = log.split("\n").filter((line) => line.includes("level=error"));
+  return lines.filter((line) => !/msg="the upkeep's job .* failed"/.test(line));
 }
 
 /** The database that is asked may be the one that fails. */

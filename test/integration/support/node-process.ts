@@ -1,7 +1,7 @@
 /** One node of several: `longshore serve` on a port that stays its own over restarts. */
 import assert from "node:assert/strict";
 import { globSync } from "node:fs";
-import { appendFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { plainSurroundings, StartedProcess } from "../../e2e/processes.ts";
@@ -12,7 +12,7 @@ const repositoryRoot = join(import.meta.dirname, "../../..");
 export interface NodeOptions {
   readonly name: string;
   readonly port: number;
-  /** Where its config file and its log go. */
+  /** Where its config file goes. */
   readonly folder: string;
   /** The configuration but for the address: what would be in the file. */
   readonly config: Readonly<Record<string, unknown>>;
@@ -30,6 +30,8 @@ export class RegistryNode {
   readonly url: string;
   readonly #options: NodeOptions;
   #process: StartedProcess | undefined;
+  /** What it said before its last start. */
+  #before = "";
 
   constructor(options: NodeOptions) {
     this.name = options.name;
@@ -47,9 +49,9 @@ export class RegistryNode {
     return this.#process.pid;
   }
 
-  /** What it has said since its last start. */
+  /** What it has said since its first start. */
   get log(): string {
-    return this.#process?.output ?? "";
+    return `${this.#before}${this.#process?.output ?? ""}`;
   }
 
   async start(options: StartNodeOptions = {}): Promise<void> {
@@ -101,10 +103,10 @@ export class RegistryNode {
   async #end(signal: NodeJS.Signals): Promise<number | null> {
     if (this.#process === undefined) return 0;
     this.wake();
-    const exit = await this.#process.stop(signal);
-    const { folder, name } = this.#options;
-    await appendFile(join(folder, `${name}.log`), this.#process.output);
-    return exit.code;
+    const { code } = await this.#process.stop(signal);
+    this.#before += this.#process.output;
+    this.#process = undefined;
+    return code;
   }
 }
 
