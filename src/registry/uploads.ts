@@ -11,7 +11,12 @@ import { algorithmOf, type Digest } from "../oci/digest.ts";
 import { OciError } from "../oci/errors.ts";
 import type { RepositoryName } from "../oci/names.ts";
 import type { ByteSpan } from "../oci/range.ts";
-import { UploadInterrupted, type BlobKey, type StoredUpload } from "../storage/blob-store.ts";
+import {
+  UploadInterrupted,
+  UploadLost,
+  type BlobKey,
+  type StoredUpload,
+} from "../storage/blob-store.ts";
 import { ContentHash } from "./content-hash.ts";
 import type { RegistryContext } from "./context.ts";
 import { LiveHashes } from "./live-hashes.ts";
@@ -194,7 +199,17 @@ export class Uploads {
     if (done.outcome !== "committed") throw leaseLost(lease.record);
     this.#hashes.drop(lease.record.id);
     if (store.keys === "content") await this.#seeInPlace(stored, canonical, { key, size });
-    await store.abort(stored, { keep: key });
+    await this.#dropRest(stored, key);
+  }
+
+  /** The push has succeeded: what cannot be dropped now is the sweeper's, and no failure of it. */
+  async #dropRest(stored: StoredUpload, keep: BlobKey): Promise<void> {
+    const { report, store } = this.#ctx;
+    try {
+      await store.abort(stored, { keep });
+    } catch (error) {
+      report(`what is left of upload ${stored.id} could not be dropped`, error);
+    }
   }
 
   /**
@@ -220,10 +235,24 @@ export class Uploads {
     const { metadata, store } = this.#ctx;
     for (let tries = 0; (await store.stat(key))?.size !== size; tries += 1) {
       if (tries === commitTriesMax) throw new Error(`the bytes of ${digest} do not stay`);
-      await store.commit(stored, digest, size);
+      try {
+        await store.commit(stored, digest, size);
+      } catch (error) {
+        // A row without bytes must not be promised to anybody: the next push heals it.
+        if (error instanceof UploadLost) await this.#callMissing(digest);
+        throw error;
+      }
       // A reader may have called them missing in between, and a collector have claimed the row.
       await metadata.execute("confirmBlob", { digest, key });
     }
+  }
+
+  async #callMissing(digest: Digest): Promise<void> {
+    const { metadata } = this.#ctx;
+    const record = await metadata.findBlobAnywhere(digest);
+    if (record === undefined) return;
+    const { blobId, verifiedAt } = record;
+    await metadata.execute("markBlobMissing", { blobId, verifiedAt });
   }
 
   /**
