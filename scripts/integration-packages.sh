@@ -10,8 +10,8 @@ packages=(
   postgresql
   # The load balancer in front of several nodes.
   nginx
-  # For a node whose clock is wrong.
-  faketime
+  # For a node whose clock is wrong, and for a database that asks for certificates.
+  faketime openssl
 )
 
 exec "$(dirname "$0")/install-packages.sh" "${packages[@]}"
