@@ -61,9 +61,16 @@ test("every file that the compose file mounts is there", () => {
   }
 });
 
-test("the image's build names files that there are", async () => {
+test("the image's build names files and packages that there are", async () => {
   const root = join(guide, "../../..");
-  const copies = (await readText("Dockerfile")).matchAll(/^COPY (?!--from)(.+) \S+$/gm);
+  const dockerfile = await readText("Dockerfile");
+  const packages = /^ARG STORAGE_PACKAGES="(.+)"$/m.exec(dockerfile)?.[1]?.split(" ") ?? [];
+  const { peerDependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
+    readonly peerDependencies: Readonly<Record<string, string>>;
+  };
+  const forS3 = Object.keys(peerDependencies).filter((name) => name.startsWith("@aws-sdk/"));
+  assert.deepEqual(packages, forS3);
+  const copies = dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm);
   const sources = Array.from(copies).flatMap(([, names = ""]) => names.split(" "));
   assert(sources.length > 0);
   for (const source of sources) assert(existsSync(join(root, source)), source);
