@@ -124,6 +124,8 @@ describeRegistry("The referrers of a manifest (end-12a)", (given) => {
       const filtered = `/v2/team/absent/referrers/${digest}?artifactType=${signature}`;
       const answer = await expectReferrers(client, filtered, []);
       assert.equal(answer.header("oci-filters-applied"), "artifactType");
+      const noType = `/v2/team/absent/referrers/${digest}?artifactType=a%00b`;
+      await expectReferrers(client, noType, []);
     }
   });
 

@@ -115,7 +115,8 @@ export class SqlStore implements MetadataStore {
     repository: RepositoryName,
     options: { readonly after: string; readonly limit: number },
   ): Promise<Page<Tag> | undefined> {
-    const { after, limit } = options;
+    const { limit } = options;
+    const after = storable(options.after);
     const rows = await this.#reader.all(this.#reads.tags, { repository, after, limit: limit + 1 });
     if (rows.length === 0) return undefined;
     const names = rows.flatMap(({ name }) => (name === null ? [] : [name as Tag]));
@@ -126,7 +127,8 @@ export class SqlStore implements MetadataStore {
     readonly after: string;
     readonly limit: number;
   }): Promise<Page<RepositoryName>> {
-    const { after, limit } = options;
+    const { limit } = options;
+    const after = storable(options.after);
     const rows = await this.#reader.all(this.#reads.repositories, { after, limit: limit + 1 });
     const names = rows.map(({ name }) => name as RepositoryName);
     return pageOf(names, limit);
@@ -137,7 +139,9 @@ export class SqlStore implements MetadataStore {
     subject: Digest,
     options: Parameters<MetadataStore["listReferrers"]>[2],
   ): Promise<Page<ReferrerRecord>> {
-    const { after, artifactType, limit, bytesMax } = options;
+    const { artifactType, limit, bytesMax } = options;
+    const after = storable(options.after);
+    if (artifactType?.includes(nul) === true) return { items: [], more: false };
     const places = { repository, subject, after, limit: limit + 1 };
     const rows =
       artifactType === undefined
@@ -177,4 +181,13 @@ export class SqlStore implements MetadataStore {
 
 function pageOf<T>(items: readonly T[], limit: number): Page<T> {
   return { items: items.slice(0, limit), more: items.length > limit };
+}
+
+/** PostgreSQL's texts cannot hold it, and so no name does. */
+const nul = "\u0000";
+
+/** What sorts the same among names: nothing lies between a text and what begins with it and NUL. */
+function storable(after: string): string {
+  const at = after.indexOf(nul);
+  return at === -1 ? after : after.slice(0, at);
 }
