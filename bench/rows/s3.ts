@@ -15,6 +15,7 @@ import { pullImage, pushImage } from "../seed.ts";
 import { CountingProxy } from "../servers/counting-proxy.ts";
 import type { Counted } from "../servers/counting-proxy.ts";
 import { createBucket } from "../servers/s3-bucket.ts";
+import type { Server } from "../servers/server.ts";
 import type { Backend } from "../servers/sides.ts";
 import { pullLine, pushLine, seedPulls } from "./layers.ts";
 
@@ -31,18 +32,24 @@ const PART_MIB = 10;
 type S3 = NonNullable<Backend["s3"]>;
 
 export async function s3(bench: Bench): Promise<readonly Line[]> {
-  bench.progress("starting Ceph");
-  const ceph = await startCeph();
+  return [
+    ...(await onCeph((place) => requests(bench, place))),
+    await onCeph((place) => throughput(bench, place, "put", "POST + PUT")),
+    await onCeph((place) => throughput(bench, place, "patch", "streamed PATCH")),
+    await onCeph((place) => pulls(bench, place)),
+    await onCeph((place) => memory(bench, place)),
+  ];
+}
+
+/** A gateway for each line: it keeps its objects in memory, and deleted ones for a while. */
+async function onCeph<T>(work: (place: S3) => Promise<T>): Promise<T> {
+  const ceph = await startCeph({ own: true });
   try {
     const bucket = `bench-${randomBytes(4).toString("hex")}`;
     const { accessKey, endpoint, region, secretKey } = ceph;
     const place = { accessKey, bucket, endpoint, region, secretKey, rootdirectory: "/bench" };
     await createBucket(place);
-    return [
-      ...(await requests(bench, place)),
-      ...(await throughput(bench, place)),
-      await memory(bench, place),
-    ];
+    return await work(place);
   } finally {
     await ceph.stop();
   }
@@ -53,29 +60,44 @@ function ownOf(bench: Bench, role: Role, place: S3): Promise<Own> {
   return bench.own(role, { backend: { s3: { ...place, rootdirectory } } });
 }
 
-async function throughput(bench: Bench, place: S3): Promise<readonly Line[]> {
+/** Runs `work` on a server of each side. */
+async function onBoth<T>(
+  bench: Bench,
+  place: S3,
+  work: (servers: (role: Role) => Promise<Server>) => Promise<T>,
+): Promise<T> {
   const owns = new Map<Role, Own>();
   for (const role of ROLES) owns.set(role, await ownOf(bench, role, place));
-  const servers = async (role: Role): Promise<Own["server"]> => {
+  const done = await work(async (role) => {
     const own = owns.get(role);
     if (own === undefined) throw new Error(`no server of ${role}`);
     return own.server;
-  };
-  const line = { servers, row: ROW, targets: [{ kind: "ratio", atLeast: 1.5 }] as const };
-  const work = "push of a 256 MiB layer to S3";
-  const paths = await seedPulls(servers);
-  const lines = [
-    await pushLine(bench, "put", { ...line, work: `${work}, POST + PUT` }),
-    await pushLine(bench, "patch", { ...line, work: `${work}, streamed PATCH` }),
-    await pullLine(bench, paths, {
-      ...line,
+  });
+  for (const own of owns.values()) await own.stop();
+  return done;
+}
+
+function throughput(bench: Bench, place: S3, mode: "put" | "patch", how: string): Promise<Line> {
+  return onBoth(bench, place, (servers) =>
+    pushLine(bench, mode, {
+      servers,
+      row: ROW,
+      work: `push of a 256 MiB layer to S3, ${how}`,
+      targets: [{ kind: "ratio", atLeast: 1.5 }],
+    }),
+  );
+}
+
+function pulls(bench: Bench, place: S3): Promise<Line> {
+  return onBoth(bench, place, async (servers) =>
+    pullLine(bench, await seedPulls(servers), {
+      servers,
+      row: ROW,
       work: "pull of a 256 MiB layer from S3 through the node",
       streams: 1,
       targets: [{ kind: "ratio", atLeast: 1 }],
     }),
-  ];
-  for (const own of owns.values()) await own.stop();
-  return lines;
+  );
 }
 
 interface Counts {
@@ -149,20 +171,17 @@ async function memory(bench: Bench, place: S3): Promise<Line> {
   const { bigLayerBytes } = bench.plan;
   const work = `peak above idle while ${BIG_LAYERS} layers of ${bigLayerBytes / MIB} MiB go to S3`;
   bench.progress(work);
-  const samples: Record<Role, { value: number }[]> = { subject: [], yardstick: [] };
-  for (const role of ROLES) {
-    const own = await ownOf(bench, role, place);
-    const { port } = own.server;
-    const push = (streams: number, bytes: number): Promise<unknown> =>
-      pushWith("push-layers.ts", { port, streams, bytes, mode: "patch" }, ["seconds"]);
-    await push(1, LAYER_BYTES / 4);
-    await sleep(SETTLE_MS);
-    const idle = own.server.memory().rssMiB;
-    own.server.resetPeak();
-    await push(BIG_LAYERS, bigLayerBytes);
-    samples[role].push({ value: own.server.memory().peakMiB - idle });
-    await own.stop();
-  }
+  const own = await ownOf(bench, "subject", place);
+  const { port } = own.server;
+  const push = (streams: number, bytes: number): Promise<unknown> =>
+    pushWith("push-layers.ts", { port, streams, bytes, mode: "patch" }, ["seconds"]);
+  await push(1, LAYER_BYTES / 4);
+  await sleep(SETTLE_MS);
+  const idle = own.server.memory().rssMiB;
+  own.server.resetPeak();
+  await push(BIG_LAYERS, bigLayerBytes);
+  const samples: Samples = { subject: [{ value: own.server.memory().peakMiB - idle }] };
+  await own.stop();
   const limit: Target = { kind: "atMost", value: BIG_LAYERS * PART_MIB * 2, scale: "none" };
   return { row: ROW, work, unit: "MiB", moreIsBetter: false, samples, targets: [limit] };
 }

@@ -153,7 +153,7 @@ mon_data = ${folder}/mon
 [osd.0]
 osd_data = ${folder}/osd
 osd_objectstore = memstore
-memstore_device_bytes = 8589934592
+memstore_device_bytes = 17179869184
 # Its entry is made beforehand: else the OSD sometimes races the monitor and ends ("wrong fsid").
 osd_crush_update_on_start = false
 osd_class_update_on_start = false
